@@ -1,0 +1,3 @@
+from rabbitlab.cli import main
+
+main()

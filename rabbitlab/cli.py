@@ -1,0 +1,186 @@
+"""The command line. Every command is one call into one module, imported when it is called: together they cost 0.8 s."""
+import sys
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="./lab",
+    help="RabbitMQ by doing: a course on a live three-node cluster. Start with ./lab start; grade an answer with ./lab check 1/ex_01.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+lessons_app = typer.Typer(help="The author's pipeline: page to notebook to recorded outputs.", no_args_is_help=True)
+app.add_typer(lessons_app, name="lessons", rich_help_panel="Write the course")
+
+Key = Annotated[str, typer.Argument(metavar="KEY", help="A unit: 1/ex_01, 1/project, 1/04; a bare number is a module.")]
+Keys = Annotated[list[str] | None, typer.Argument(metavar="[KEY ...]", help="Units or modules; all when none is given.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; install what is missing.")]
+LEARN, CLUSTER, WRITE = "Learn", "The cluster", "Write the course"
+
+
+@app.command(rich_help_panel=LEARN)
+def start(yes: Yes = False, no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the addresses.")] = False):
+    """Start everything: cluster, site and JupyterLab. Run twice, it prints the addresses."""
+    from rabbitlab import servers
+
+    servers.start(yes=yes, browser=not no_browser)
+
+
+@app.command(rich_help_panel=LEARN)
+def stop():
+    """Stop the site and JupyterLab; the cluster stays."""
+    from rabbitlab import servers
+
+    servers.stop()
+
+
+@app.command(rich_help_panel=LEARN)
+def check(key: Key):
+    """Grade my answer."""
+    from rabbitlab.grading import loop
+
+    sys.exit(loop.check(key))
+
+
+@app.command(rich_help_panel=LEARN)
+def watch(poll: Annotated[bool, typer.Option("--poll", help="Look at the files every second, where file events do not arrive.")] = False):
+    """Grade each answer when I save it."""
+    from rabbitlab.grading import loop
+
+    loop.watch(poll=poll)
+
+
+@app.command(rich_help_panel=LEARN)
+def hint(key: Key):
+    """Show the next of three hints."""
+    from rabbitlab.grading import loop
+
+    loop.hint(key)
+
+
+@app.command(rich_help_panel=LEARN)
+def reset(key: Key, yes: Yes = False):
+    """Put the stub back; my file is kept as a backup."""
+    from rabbitlab.grading import loop
+
+    loop.reset(key, yes=yes)
+
+
+@app.command(rich_help_panel=LEARN)
+def progress():
+    """What I have done so far."""
+    from rabbitlab.grading import loop
+
+    loop.progress()
+
+
+@app.command(rich_help_panel=CLUSTER)
+def up(yes: Yes = False):
+    """Start the cluster alone, and wait until it can serve."""
+    from rabbitlab import cluster
+
+    cluster.up(yes=yes)
+
+
+@app.command(rich_help_panel=CLUSTER)
+def down(volumes: Annotated[bool, typer.Option("--volumes", help="Also delete what the queues hold.")] = False, yes: Yes = False):
+    """Stop site and JupyterLab, and remove the cluster; messages stay in its volumes."""
+    from rabbitlab import servers
+
+    servers.down(volumes=volumes, yes=yes)
+
+
+@app.command(rich_help_panel=CLUSTER)
+def status():
+    """Nodes, versions, ports and users."""
+    from rabbitlab import cluster
+
+    sys.exit(cluster.status())
+
+
+@app.command(rich_help_panel=CLUSTER)
+def logs(
+    node: Annotated[str, typer.Argument(metavar="NODE", help="rabbit1, rabbit2, rabbit3 or haproxy.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines arrive.")] = False,
+):
+    """The log of one node."""
+    from rabbitlab import cluster
+
+    sys.exit(cluster.logs(node, follow=follow))
+
+
+@app.command(rich_help_panel=CLUSTER)
+def topology(vhost: Annotated[str, typer.Argument(metavar="[VHOST]", help="The virtual host to draw.")] = "/"):
+    """Draw exchanges, bindings and queues as they are now."""
+    from rabbitlab import topology
+
+    topology.show(vhost)
+
+
+@app.command(rich_help_panel=CLUSTER)
+def doctor():
+    """Name each thing that is wrong, and the command that mends it."""
+    from rabbitlab import doctor
+
+    sys.exit(doctor.run())
+
+
+@app.command(rich_help_panel=WRITE)
+def verify(
+    keys: Keys = None,
+    json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the results there too.")] = None,
+):
+    """Prove lessons, solutions, stubs and wrong answers on the cluster."""
+    from rabbitlab import verify
+
+    sys.exit(verify.run(keys or [], json_file=json))
+
+
+@app.command(rich_help_panel=WRITE)
+def test(yes: Yes = False):
+    """Everything: lint, tests, site, verify, notebooks, browser."""
+    from rabbitlab import everything
+
+    sys.exit(everything.run(yes=yes))
+
+
+@lessons_app.command("build")
+def lessons_build(keys: Keys = None):
+    """Make the notebooks from the pages; outputs of unchanged cells stay."""
+    from rabbitlab import lessons
+
+    sys.exit(lessons.build(keys or []))
+
+
+@lessons_app.command("record")
+def lessons_record(keys: Keys = None, measured: Annotated[bool, typer.Option("--measured", help="Record cells that measure, too.")] = False):
+    """Run every cell on the cluster and store the outputs."""
+    from rabbitlab import lessons
+
+    sys.exit(lessons.record(keys or [], measured=measured))
+
+
+@lessons_app.command("check")
+def lessons_check(keys: Keys = None):
+    """Fail where page and notebook differ, or a cell was never run."""
+    from rabbitlab import lessons
+
+    sys.exit(lessons.check(keys or []))
+
+
+def main():
+    """Run a command; an error that the user can mend is one line, without a traceback."""
+    from rabbitlab.errors import Mendable
+    from rabbitlab.units import UnknownUnit
+
+    try:
+        app(prog_name="./lab")
+    except (Mendable, UnknownUnit) as error:
+        from rich.console import Console
+
+        Console(stderr=True).print(f"[red]{error}[/red]", highlight=False, soft_wrap=True)
+        sys.exit(1)

@@ -1,0 +1,39 @@
+"""The nodes of the course's cluster and the ports they publish: data, no I/O.
+
+docker-compose.yml is what starts them; a test keeps the two equal.
+"""
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Node:
+    """A RabbitMQ node as seen from this machine.
+
+    Attributes:
+        name: The compose service, also the host name: ``rabbit1``.
+        amqp: Port of AMQP 0-9-1 on 127.0.0.1.
+        management: Port of the management UI and HTTP API.
+        metrics: Port of the Prometheus endpoint.
+    """
+
+    name: str
+    amqp: int
+    management: int
+    metrics: int
+
+    @property
+    def erlang_name(self) -> str:
+        """The name by which RabbitMQ's own tools call the node: ``rabbit@rabbit1``."""
+        return f"rabbit@{self.name}"
+
+
+HOST = "127.0.0.1"
+NODES = (
+    Node("rabbit1", amqp=5672, management=15672, metrics=15692),
+    Node("rabbit2", amqp=5673, management=15673, metrics=15693),
+    Node("rabbit3", amqp=5674, management=15674, metrics=15694),
+)
+LOAD_BALANCER_PORT = 5670
+
+# The lab's own administrator, made by docker/rabbitmq/definitions.json. It opens a cluster that listens on loopback only.
+ADMIN = ("lab", "lab-on-this-machine-only")
