@@ -1,0 +1,116 @@
+"""./lab test: everything that must hold before a change lands, in one run with one closing line."""
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from rabbitlab import browsers, cluster, verify
+from rabbitlab.units import ROOT, STATE
+
+console = Console(highlight=False)
+PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "junit_family=xunit1"]
+
+
+def run(yes: bool = False) -> int:
+    """Lint, package tests, notebooks, strict site build, verify, browser tests, restarts of the cluster; the patient test runs beside them.
+
+    Starts the cluster if none runs, and leaves it running.
+
+    Args:
+        yes: Install what is missing without asking.
+
+    Returns:
+        0 when nothing failed, else 1.
+    """
+    STATE.mkdir(exist_ok=True)
+    if not cluster.is_running():
+        cluster.up(yes=yes)
+    browsers.ensure(yes=yes)
+    score = _Score()
+    with tempfile.TemporaryDirectory() as scratch, _patient(Path(scratch)) as patient:
+        reports = Path(scratch)
+        score.command("lint", ["ruff", "check", "."])
+        score.command("format", ["ruff", "format", "--check", "."])
+        score.command("site", ["mkdocs", "build", "--strict", "--quiet", "--site-dir", str(reports / "site")])
+        score.pytest("tests and notebooks", ["--nbval", "-n", str(verify.WORKERS)], reports / "nbval.xml")
+        score.verify(reports / "verify.json", notebooks=reports / "nbval.xml")
+        score.pytest("browser", ["-m", "browser", "tests"], reports / "browser.xml")
+        score.waited("a slow reader", patient, reports / "slow.xml")
+        score.pytest("restarts", ["-m", "restarts", "tests"], reports / "restarts.xml")
+    console.print(f"\n{score.passed} passed, {score.failed} failed")
+    return 1 if score.failed or not score.passed else 0
+
+
+class _Score:
+    def __init__(self) -> None:
+        self.passed = self.failed = 0
+
+    def command(self, what: str, arguments: list[str]) -> None:
+        """One check: a program that must end with 0."""
+        with _step(what):
+            done = subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT)
+            self._add(1, int(done.returncode != 0))
+
+    def pytest(self, what: str, arguments: list[str], report: Path) -> None:
+        with _step(what):
+            done = subprocess.run([*PYTEST, *arguments, f"--junitxml={report}"], cwd=ROOT)
+            self._report(report, done.returncode)
+
+    def verify(self, report: Path, notebooks: Path) -> None:
+        import json
+
+        with _step("verify"):
+            verify.run([], json_file=str(report), notebooks=notebooks)
+            proofs = json.loads(report.read_text())
+            self._add(proofs["held"] + proofs["missed"], proofs["missed"])
+
+    def waited(self, what: str, process: subprocess.Popen, report: Path) -> None:
+        """The outcome of a pytest that was started earlier."""
+        with _step(what):
+            output, _ = process.communicate()
+            console.print(output.strip(), markup=False)
+            self._report(report, process.returncode)
+
+    def _report(self, report: Path, status: int) -> None:
+        """Count what pytest reports; a run that failed without a report, or ran nothing, is a failure of its own."""
+        cases = list(ET.parse(report).iter("testcase")) if report.exists() else []
+        failed = sum(any(part.tag in ("failure", "error") for part in case) for case in cases)
+        ran = sum(not any(part.tag == "skipped" for part in case) for case in cases)
+        if status != 0 and not failed:
+            ran, failed = ran + 1, 1
+        self._add(ran, failed)
+
+    def _add(self, ran: int, failed: int) -> None:
+        self.passed += ran - failed
+        self.failed += failed
+        console.print(f"{ran - failed} passed, {failed} failed", style="red" if failed else "green")
+
+
+@contextmanager
+def _step(what: str) -> Iterator[None]:
+    began = time.monotonic()
+    console.rule(f"[bold]{what}", align="left")
+    yield
+    console.print(f"{time.monotonic() - began:.0f} s", style="dim")
+
+
+@contextmanager
+def _patient(reports: Path) -> Iterator[subprocess.Popen]:
+    """The test that pauses like a reader: it mostly sleeps, so it runs beside everything else."""
+    arguments = ["-q", "-m", "slow", "tests", f"--junitxml={reports / 'slow.xml'}"]
+    process = subprocess.Popen(
+        [*PYTEST, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "COLUMNS": "120"}
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()

@@ -1,0 +1,34 @@
+"""Between two cells a person reads: a connection left open then must outlive the pause (outline.md calls this thread "a reader is slow")."""
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from rabbitlab import units
+from rabbitlab.nodes import HOST, NODES
+from rabbitlab.units import ROOT
+from tests.slow_reader import holds_a_connection
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_every_lesson_passes_with_200_seconds_between_cells():
+    notebooks = [str(unit.notebook) for unit in units.every() if unit.kind == "lesson" and unit.notebook.exists()]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.slow_reader", "--reader-pause", "200", "--nbval", "-p", "no:cacheprovider"]
+    done = subprocess.run([*command, "-n", str(len(notebooks)), *notebooks], cwd=ROOT, capture_output=True, text=True, timeout=1500)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+
+
+@pytest.mark.cluster
+def test_an_open_connection_is_noticed():
+    program = f"import socket; s = socket.create_connection(('{HOST}', {NODES[0].amqp})); print('open', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "open\n"
+        assert holds_a_connection(process.pid)
+        process.communicate("done\n")
+
+
+def test_a_process_without_a_connection_holds_none():
+    with socket.socket():
+        assert not holds_a_connection(__import__("os").getpid())
