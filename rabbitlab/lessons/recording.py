@@ -31,10 +31,7 @@ class CellFailed(Exception):
 
 def record(units: list[Unit], measured: bool = False) -> int:
     """Record each unit; see :func:`rabbitlab.lessons.record`."""
-    from rabbitlab import cluster
-
-    if not cluster.is_running():
-        raise Mendable(cluster.NOT_RUNNING)
+    _refuse_without_cluster()
     console, failures, started = Console(), [], time.monotonic()
     pages = [(unit, notebook.from_page(unit)) for unit in units]
     with _progress(console) as progress:
@@ -54,12 +51,20 @@ def record(units: list[Unit], measured: bool = False) -> int:
     return 1 if failures else 0
 
 
+def _refuse_without_cluster() -> None:
+    try:
+        from rabbitlab import cluster
+    except ImportError:
+        return
+    if not cluster.is_running():
+        raise Mendable(cluster.NOT_RUNNING)
+
+
 def run(
     unit: Unit,
     made: NotebookNode,
     measured: bool = False,
     on_cell: Callable[[], None] = lambda: None,
-    before_cell: Callable[[int], None] = lambda index: None,
     timeout: float = CELL_TIMEOUT,
 ) -> None:
     """Run every cell of *made* in a new kernel, in the folder of the notebook, and put the outputs into it.
@@ -69,7 +74,6 @@ def run(
         made: The notebook from the page; changed in place.
         measured: Take the new output of cells tagged ``measured`` instead of the committed one.
         on_cell: Called after each cell.
-        before_cell: Called with the number of the code cell, from 0, before it runs; a test pauses here, as a reader does.
         timeout: Seconds that a cell may take.
 
     Raises:
@@ -80,7 +84,6 @@ def run(
         client = _client(made, timeout)
         with client.setup_kernel(cwd=str(unit.notebook.parent), env=_environment(profile), stderr=subprocess.DEVNULL):
             for number, (index, cell) in enumerate((i, c) for i, c in enumerate(made.cells) if c.cell_type == "code"):
-                before_cell(number)
                 _run_cell(client, unit, cell, index, number, timeout)
                 cell.execution_count = number + 1
                 cell.outputs = from_dict(sanitize.outputs(cell.outputs))
