@@ -1,0 +1,140 @@
+"""The MkDocs hook: under each block of code stands what it showed on the live cluster, and no page is built whose notebook is stale.
+
+``mkdocs build`` fails on a stale, missing or unrun notebook. ``mkdocs serve`` only says so, since a learner's own changes to a
+notebook must not take the pages away; it then leaves out the outputs that no longer belong to their cell.
+"""
+
+import json
+import logging
+import re
+from html import escape
+from importlib.resources import files as package_files
+from pathlib import Path
+from urllib.parse import quote
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+from rabbitlab import units
+from rabbitlab.lessons import building, checking, notebook, sanitize
+from rabbitlab.lessons import page as pages
+
+log = logging.getLogger("mkdocs.hooks.lessons")
+
+MERMAID = "assets/javascripts/mermaid.js"  # also named in mkdocs.yml, first in extra_javascript
+_OPTIONS = re.compile(r"[ \t]*(?:tags=\[[^\]]*\]|\.noeval)")
+_PLACE = '<div data-recorded="{}"></div>'
+_TOP = '<div data-notebook=""></div>'
+_ICON = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M5 2h13a2 2 0 0 1 2 2v16a2 2 0 0 1-2 2H5zm5 6v8l6-4z"/></svg>'
+
+_serving = False
+
+
+def on_startup(command: str, dirty: bool) -> None:
+    """Remember whether pages are built to be kept, or served to a learner."""
+    global _serving
+    _serving = command == "serve"
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Refuse stale notebooks; put the others beside their pages, and mermaid where pages load it from."""
+    lessons = _lessons()
+    _refuse_stale(list(lessons.values()))
+    files.append(File.generated(config, MERMAID, abs_src_path=str(package_files("mermaidx") / "assets" / "mermaid.js")))
+    for uri, unit in lessons.items():
+        if unit.notebook.exists():
+            files.append(File.generated(config, _notebook_uri(uri), abs_src_path=str(unit.notebook)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Strip the options of fences, which Material would not understand, and mark where outputs go."""
+    is_lesson = page.file.src_uri in _lessons()
+    markdown = _marked(markdown, with_outputs=is_lesson)
+    return re.sub(r"^(# .+)$", rf"\1\n\n{_TOP}\n", markdown, count=1, flags=re.MULTILINE) if is_lesson else markdown
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put the recorded outputs, and the link to the notebook, where they were marked."""
+    html = html.replace("<p><strong>Predict.</strong>", '<p class="predict"><strong>Predict.</strong>')
+    unit = _lessons().get(page.file.src_uri)
+    if unit is None:
+        return html
+    number = f"{unit.module.split('_')[1]}.{int(unit.stem.split('_')[0])}"
+    page.title = f"{number} {page.title}"
+    for index, cell in enumerate(notebook.code_cells(building.built(unit)[0])):
+        html = html.replace(_PLACE.format(index), "".join(shown(output) for output in sanitize.outputs(cell.outputs)))
+    return html.replace(_TOP, _download(unit, page, files))
+
+
+def shown(output: dict) -> str:
+    """One recorded output as HTML."""
+    kind = output["output_type"]
+    if kind == "stream":
+        return _block(output["text"], "output--stderr" if output["name"] == "stderr" else "")
+    if kind == "error":
+        return _block(f"{output['ename']}: {output['evalue']}" if output["evalue"] else output["ename"], "output--error")
+    data = output["data"]
+    if "text/vnd.mermaid" in data:
+        return f'<div class="output output--picture"><pre class="mermaid"><code>{escape(data["text/vnd.mermaid"])}</code></pre></div>\n'
+    if "image/svg+xml" in data:
+        return _image("data:image/svg+xml," + quote(data["image/svg+xml"]), data)
+    if "image/png" in data:
+        return _image("data:image/png;base64," + data["image/png"].replace("\n", ""), data)
+    if "text/html" in data:
+        return f'<div class="output output--html">{data["text/html"]}</div>\n'
+    return _block(data.get("text/plain") or json.dumps(data, indent=2))
+
+
+def _block(text: str, modifier: str = "") -> str:
+    text = text.rstrip("\n")
+    return f'<div class="output {modifier}"><pre tabindex="0">{escape(text)}</pre></div>\n' if text else ""
+
+
+def _image(source: str, data: dict) -> str:
+    return f'<div class="output output--picture"><img src="{source}" alt="{escape(data.get("text/plain", ""), quote=True)}"></div>\n'
+
+
+def _lessons() -> dict[str, units.Unit]:
+    """The lessons by the address of their page below docs/."""
+    docs = units.ROOT / "docs"
+    return {unit.page.relative_to(docs).as_posix(): unit for unit in units.every() if unit.kind == "lesson"}
+
+
+def _notebook_uri(page_uri: str) -> str:
+    return str(Path(page_uri).with_suffix(".ipynb").as_posix())
+
+
+def _refuse_stale(lessons: list[units.Unit]) -> None:
+    found = [finding for unit in lessons for finding in checking.findings(unit)]
+    if found and not _serving:
+        raise PluginError("\n".join(f"{finding.where}: {finding.what}\n    {finding.mend}" for finding in found))
+    for finding in found:
+        log.info("%s: %s Mend it: %s", finding.where, finding.what, finding.mend)
+
+
+def _marked(markdown: str, with_outputs: bool) -> str:
+    """The page without fence options and, for a lesson, with a mark after each block that runs."""
+    lines, number = markdown.split("\n"), 0
+    places = {}
+    for fence in pages.fences(markdown):
+        lines[fence.line - 1] = _OPTIONS.sub("", lines[fence.line - 1])
+        if fence.runs and with_outputs:
+            places[fence.end] = number
+            number += 1
+    marked = []
+    for line_number, line in enumerate(lines, start=1):
+        marked.append(line)
+        if line_number in places:
+            marked += ["", _PLACE.format(places[line_number]), ""]
+    return "\n".join(marked)
+
+
+def _download(unit: units.Unit, page: Page, files: Files) -> str:
+    file = files.get_file_from_path(_notebook_uri(page.file.src_uri))
+    if file is None:
+        return ""
+    link = f'<a href="{escape(file.url_relative_to(page.file))}" download="{unit.stem}.ipynb">Download</a>'
+    return f'<p class="notebook">{_ICON}<span>Run this page: <code>{notebook.shown(unit.notebook)}</code> in JupyterLab</span>{link}</p>\n'
