@@ -1,0 +1,239 @@
+"""The broker as one attempt sees it: a vhost and a user of its own, and what the grader asks and does there."""
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+
+from rabbitlab.grading import management
+from rabbitlab.grading.room import Room
+from rabbitlab.grading.verdict import Late, Verdict
+from rabbitlab.nodes import ADMIN
+
+FRESH = 1.3  # seconds until the statistics of a quorum queue are surely of now: they are collected once a second
+LOOK_AT_QUEUES = "./lab topology shows the queues of the default vhost; in your own runs, look there"
+
+
+class Attempt:
+    """The vhost and user of this run. The grader's own connections are another user's and count nowhere.
+
+    Attributes:
+        vhost: ``attempt-<random>``.
+        user: The same name.
+        password: The user's.
+    """
+
+    def __init__(self, room: Room):
+        self._room = room
+        self.vhost = self.user = room.name
+        self.password = room.password
+        self._running = []  # background runs of the answer, which wait_until keeps an eye on
+
+    def parameters(self, **overrides):
+        """``pika.ConnectionParameters`` of this vhost and user on localhost.
+
+        Args:
+            overrides: Any other parameter, or another value: ``heartbeat=2``, ``port=5673``.
+        """
+        import pika
+
+        chosen = {"host": "localhost", "port": management.answering().amqp, "virtual_host": self.vhost}
+        chosen["credentials"] = pika.PlainCredentials(self.user, self.password)
+        return pika.ConnectionParameters(**{**chosen, **overrides})
+
+    def declare(self, queue: str, **kwargs) -> None:
+        """Declare *queue*, durable unless said otherwise; *kwargs* go to ``queue_declare``."""
+        with self._channel() as channel:
+            channel.queue_declare(queue=queue, **{"durable": True, **kwargs})
+
+    def publish(self, queue: str, *bodies) -> None:
+        """Put each body into *queue*, in order; returns when RabbitMQ has them.
+
+        Args:
+            bodies: bytes, str, or anything that JSON can say.
+        """
+        with self._channel() as channel:
+            channel.confirm_delivery()
+            for body in bodies:
+                channel.basic_publish(exchange="", routing_key=queue, body=_encoded(body), mandatory=True)
+
+    def take(self, queue: str) -> list[tuple]:
+        """Take everything that is ready: a list of (body as bytes, properties), acknowledged."""
+        taken = []
+        with self._channel(queue) as channel:
+            while True:
+                method, properties, body = channel.basic_get(queue=queue)
+                if method is None:
+                    return taken
+                channel.basic_ack(delivery_tag=method.delivery_tag)
+                taken.append((body, properties))
+
+    def depth(self, queue: str) -> int:
+        """Messages ready in *queue* at this moment. A queue that is not there is a verdict of its own; ask ``exists`` first."""
+        with self._channel(queue) as channel:
+            return channel.queue_declare(queue=queue, passive=True).method.message_count
+
+    def unacked(self, queue: str) -> int:
+        """Messages of *queue* that were delivered and not acknowledged; waits where the number would be old."""
+        started = time.monotonic()
+        while True:
+            seen = self.queue(queue)
+            fresh = seen["type"] == "classic" or (time.monotonic() - started > FRESH and seen["messages_ready"] == self.depth(queue))
+            if fresh or time.monotonic() - started > 10:
+                return seen["messages_unacknowledged"]
+            time.sleep(0.05)
+
+    def exists(self, queue: str) -> bool:
+        """True when there is a queue of this name."""
+        return any(q["name"] == queue for q in self.queues())
+
+    def queue(self, queue: str) -> dict:
+        """The management API's view of *queue*: durable, arguments, type, leader, messages_ready (exact for a classic queue).
+
+        A queue that is not there is a verdict of its own; ask ``exists`` first.
+        """
+        for found in self.queues():
+            if found["name"] == queue:
+                return found
+        raise _no_queue(queue, [q["name"] for q in self.queues()])
+
+    def queues(self) -> list[dict]:
+        """All queues, by name, with the counts that the queues themselves give."""
+        # With the statistics switched off, the totals of classic queues are asked of the queues, and exact.
+        found = management.call("GET", "queues", self.vhost, "?disable_stats=true&enable_queue_totals=true")
+        return sorted(found, key=lambda q: q["name"])
+
+    def connections(self) -> int:
+        """Connections that this user has open right now."""
+        return len(self._open())
+
+    def close_connections(self) -> int:
+        """Close all connections of this user from the broker's side, and wait until they are gone; returns how many."""
+        names = self._open()
+        if names:
+            management.call("DELETE", "connections", "username", self.user)
+            self._poll(lambda: not names & self._open(), within=5)
+        return len(names)
+
+    def wait_until(self, condition: Callable[[], bool], within: float = 10, what: str = "") -> None:
+        """Wait until *condition* holds. A background run that fails meanwhile gives its own verdict at once.
+
+        Args:
+            condition: Asked every 20 ms.
+            within: Seconds.
+            what: Completes "We waited for ...".
+
+        Raises:
+            Late: it did not come true (a TimeoutError, and a verdict with what the broker showed).
+        """
+        if not self._poll(condition, within):
+            raise Late(
+                saw=f"We waited {within:g} s for {what or 'your program'}; {self.state()}.",
+                rule="A message moves when someone publishes, consumes or acknowledges it; nothing else moves it.",
+                look="What your program waits for at that moment: print it.",
+            )
+
+    def state(self) -> str:
+        """The queues and connections in words: "the queue `orders` holds 3 messages, 2 of them unacknowledged"."""
+        queues = [_in_words(q) for q in self.queues()]
+        connections = self.connections()
+        told = queues[:3] or ["there is no queue"]
+        told += [f"there are {len(queues) - 3} more queues"] if len(queues) > 3 else []
+        told += [f"{_count(connections, 'connection')} {'is' if connections == 1 else 'are'} open"] if connections else []
+        return "; ".join(told)
+
+    def wipe(self) -> None:
+        """Close every connection of the user and remove every queue and exchange, so that each check starts alike."""
+        for running in list(self._running):
+            running.kill()
+        self.close_connections()
+        for queue in self.queues():
+            _delete("queues", self.vhost, queue["name"])
+        for exchange in management.call("GET", "exchanges", self.vhost, "?disable_stats=true"):
+            if exchange["name"] and not exchange["name"].startswith("amq."):
+                _delete("exchanges", self.vhost, exchange["name"])
+
+    def settle(self) -> None:
+        """Wait until the broker has noticed that the answer's process is gone: no connection, nothing unacknowledged."""
+        if not self._running:
+            self._poll(lambda: not self._open() and not any(q.get("messages_unacknowledged") for q in self.queues()), within=3)
+
+    def _open(self) -> set[str]:
+        # The tracked connections are of this moment; the list with statistics lags by a second.
+        return {c["name"] for c in management.call("GET", "connections", "username", self.user)}
+
+    def _poll(self, condition: Callable[[], bool], within: float) -> bool:
+        end = time.monotonic() + within
+        while True:
+            for running in list(self._running):
+                running.look()
+            if condition():
+                return True
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.02)
+
+    @contextmanager
+    def _channel(self, queue: str = ""):
+        """A channel of the lab's administrator, for the moment. What is asked of *queue* may find it missing or locked: verdicts."""
+        import pika
+        from pika.exceptions import ChannelClosedByBroker
+
+        parameters = self.parameters(credentials=pika.PlainCredentials(*ADMIN), heartbeat=0)
+        with pika.BlockingConnection(parameters) as connection:
+            try:
+                yield connection.channel()
+            except ChannelClosedByBroker as error:
+                if error.reply_code == 404 and queue:
+                    raise _no_queue(queue, [q["name"] for q in self.queues()]) from None
+                if error.reply_code == 405 and queue:
+                    raise _locked(queue) from None
+                raise
+
+
+def _no_queue(queue: str, others: list[str]) -> Verdict:
+    seen = f"the queues here are {_listed(others)}" if others else "there is no queue at all"
+    return Verdict(
+        "failed",
+        saw=f"There is no queue `{queue}`; {seen}.",
+        rule="A queue is there from its declaration until it is deleted, or until the connection it was exclusive to is closed.",
+        look="The name and the arguments in your queue_declare.",
+    )
+
+
+def _locked(queue: str) -> Verdict:
+    return Verdict(
+        "failed",
+        saw=f"RabbitMQ let nobody else look into the queue `{queue}`: it is exclusive to your connection.",
+        rule="An exclusive queue serves the connection that declared it, and is deleted with it.",
+        look="The arguments in your queue_declare.",
+    )
+
+
+def _delete(kind: str, vhost: str, name: str) -> None:
+    try:
+        management.call("DELETE", kind, vhost, name)
+    except management.Refused as refused:
+        if refused.status != 404:
+            raise
+
+
+def _encoded(body) -> bytes:
+    if isinstance(body, bytes):
+        return body
+    return (body if isinstance(body, str) else json.dumps(body)).encode()
+
+
+def _in_words(queue: dict) -> str:
+    total, unacked = queue.get("messages", 0), queue.get("messages_unacknowledged", 0)
+    held = f"the queue `{queue['name']}` holds {_count(total, 'message')}"
+    return held + (f", {unacked} unacknowledged" if unacked else "")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:5])
+    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,188 @@
+"""One grading run: its room on the broker, its results, and what it shows."""
+
+import contextlib
+import io
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from rabbitlab.errors import Mendable
+from rabbitlab.grading import results as outcomes
+from rabbitlab.grading.feedback import made_none, of_assertion
+from rabbitlab.grading.results import Results
+from rabbitlab.grading.screen import Screen
+from rabbitlab.grading.verdict import Verdict
+
+# The course's word for a signal that asks a program to end, as Ctrl-C does.
+ASKED_TO_END = (signal.SIGTERM, signal.SIGHUP)
+
+
+class Grading:
+    """Registered as a plugin of its own once a grader is met.
+
+    Attributes:
+        results: One for each grader, in order.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        self._began = time.monotonic()
+        self._room = None
+        self._attempt = None
+        self._answer = None
+        self._handlers = {}
+        self._screen: Screen | None = None
+        self._sentence = ""
+        self._standard = io.StringIO()
+        self.results: list[Results] = []
+
+    def take_over_screen(self) -> None:
+        """Show checks as sentences; what pytest would have shown is kept for the case that something else went wrong."""
+        from _pytest._io import TerminalWriter
+
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            self._screen = Screen(reporter._tw)
+            reporter._tw = TerminalWriter(self._standard)
+
+    def expect(self, item) -> None:
+        """Note a check before it runs."""
+        self._of(item).check(item.name)
+
+    def is_over(self, item) -> bool:
+        """True once a check of the same grader has failed."""
+        return bool(self._of(item).verdict)
+
+    def tell(self, item, call, report) -> None:
+        """Turn pytest's report of one phase of a check into its outcome and feedback."""
+        results = self._of(item)
+        check = results.check(item.name)
+        if report.when == "setup":
+            made_none()
+        if report.passed or report.skipped:
+            if report.when == "call" and report.passed:
+                check.outcome = outcomes.PASSED
+        else:
+            self._failed(results, check, call.excinfo.value, report)
+
+    def pytest_runtest_logreport(self, report):
+        """Show a check as soon as its outcome is known."""
+        for results in self.results:
+            for check in results.checks if self._screen else ():
+                if report.nodeid.endswith(f"::{check.name}") and self._is_news(report, check):
+                    self._screen.title(results)
+                    self._screen.check(check)
+
+    @contextlib.contextmanager
+    def attempt_for_check(self):
+        """The attempt, wiped; its background runs are killed when the check is over."""
+        attempt = self._attempt or self._open_room()
+        yield attempt
+        attempt.wipe()
+
+    def answer(self, item, attempt):
+        """The answer that *item* marks."""
+        from rabbitlab.grading.answer import Answer
+
+        results = self._of(item)
+        self._answer = Answer(results.answer, item.path.stem.removeprefix("test_"), attempt)
+        return self._answer
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionfinish(self, session, exitstatus):
+        """Clean up first; then write the results and show the sum."""
+        try:
+            return (yield)
+        finally:
+            self._close_room()
+            self._conclude(exitstatus)
+
+    def pytest_unconfigure(self):
+        """Clean up, should the run have ended before its end."""
+        self._close_room()
+
+    def _open_room(self):
+        from rabbitlab.grading.attempt import Attempt
+        from rabbitlab.grading.room import attempt_room
+
+        for number in ASKED_TO_END:  # as Ctrl-C does: clean up, then end
+            self._handlers[number] = signal.signal(number, _interrupt)
+        try:
+            self._room = attempt_room()
+        except Mendable as mendable:
+            self._sentence = str(mendable)
+            pytest.exit(str(mendable), returncode=1)
+        self._attempt = Attempt(self._room)
+        return self._attempt
+
+    def _close_room(self) -> None:
+        room, self._room = self._room, None
+        if room:
+            for running in list(self._attempt._running):
+                running.kill()
+            room.remove()
+        while self._handlers:
+            signal.signal(*self._handlers.popitem())
+
+    def _failed(self, results: Results, check, error: BaseException, report) -> None:
+        check.outcome = outcomes.FAILED
+        told = of_assertion(error) if isinstance(error, AssertionError) else None
+        if isinstance(error, Verdict):
+            results.verdict, told = error.kind, error.feedback
+        elif told is not None:
+            results.verdict = outcomes.FAILED
+        else:
+            results.verdict, results.broken = "broken", report.longreprtext
+            return
+        check.feedback = told.parts
+        results.printed = self._answer.printed if self._answer else ""
+        report.longrepr = str(told)
+
+    def _conclude(self, exitstatus: int) -> None:
+        seconds = time.monotonic() - self._began
+        for results in self.results:
+            results.seconds = seconds
+            results.conclude(otherwise="no_cluster" if self._sentence else "interrupted")
+        file = self._config.getoption("--results")
+        if file and self.results:
+            outcomes.write(Path(file), self.results)
+        if self._screen:
+            self._show()
+
+    def _show(self) -> None:
+        if self._sentence:
+            self._screen.sentence(self._sentence)
+        elif not self.results:
+            self._screen.sentence(self._standard.getvalue())
+        elif any(r.verdict == "interrupted" for r in self.results):
+            self._screen.sentence("\nInterrupted; the vhost and the user of this attempt are removed.")
+        else:
+            for results in self.results:
+                self._screen.title(results)
+                self._screen.end(results)
+
+    def _is_news(self, report, check) -> bool:
+        return report.when == "call" or (report.when == "setup" and check.outcome == outcomes.FAILED)
+
+    def _of(self, item) -> Results:
+        stem = item.path.stem.removeprefix("test_")
+        key = f"{item.path.parent.name}/{stem}"
+        for results in self.results:
+            if results.key == key:
+                return results
+        title = (item.module.__doc__ or stem).strip().partition("\n")[0]
+        self.results.append(Results(key, title, self._find_answer(item.path, stem)))
+        return self.results[-1]
+
+    def _find_answer(self, grader: Path, stem: str) -> Path:
+        given = self._config.getoption("--answer")
+        if given:
+            return (self._config.invocation_params.dir / given).resolve()
+        package = grader.parent / stem
+        return package if package.is_dir() else package.with_suffix(".py")
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
