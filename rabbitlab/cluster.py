@@ -1,0 +1,244 @@
+"""Start and stop the three nodes and their load balancer, and say how they are."""
+
+import selectors
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rabbitlab.errors import Mendable
+from rabbitlab.nodes import HOST, LOAD_BALANCER_PORT, NODES
+from rabbitlab.units import ROOT
+
+PROJECT = "rabbitmq-by-doing"
+NOT_RUNNING = "The cluster is not running. Start it with: ./lab up"
+SERVICES = (*(node.name for node in NODES), "haproxy")
+READY_WITHIN = 120  # seconds
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container of the cluster.
+
+    Attributes:
+        service: ``rabbit1``, ``haproxy``.
+        state: Docker's word for it: ``running``, ``exited``, ``paused``.
+        folder: The copy of the course that started it.
+    """
+
+    service: str
+    state: str
+    folder: Path
+
+
+def up(yes: bool = False) -> None:
+    """Start the cluster and return when it can serve: three nodes run, a message went through the load balancer.
+
+    Run twice, it only looks. Gets the Docker engine and the images first where they are missing.
+
+    Args:
+        yes: Install what is missing, and take the cluster over from another copy of the course, without asking.
+
+    Raises:
+        Mendable: with what stands in the way, and the command that removes it.
+    """
+    from rabbitlab import engine, images, readiness
+
+    engine.ensure(yes)
+    _take_over(yes)
+    _need_ports()
+    images.ensure(yes)
+    began = time.monotonic()
+    _start_containers()
+    readiness.wait(within=READY_WITHIN - (time.monotonic() - began))
+    status()
+
+
+def down(volumes: bool = False, yes: bool = False) -> None:
+    """Remove the containers. Messages stay in the named volumes unless *volumes* is true.
+
+    Args:
+        volumes: Also delete the volumes, after saying which queues and messages are in them.
+        yes: Delete without asking.
+    """
+    from rabbitlab import engine
+
+    problem = engine.state()
+    if problem:
+        raise Mendable(f"Docker does not answer, so there is nothing to stop. ({problem})")
+    if volumes:
+        from rabbitlab import consent
+
+        consent.ask(_what_is_lost(), yes=yes, command="./lab down --volumes --yes")
+    options = ["--volumes"] if volumes else []
+    # Every profile: what monitoring and TLS have started is removed, too.
+    compose("--profile", "*", "down", *options, check=True)
+
+
+def status() -> int:
+    """Print the nodes, the load balancer, the users and where the images come from.
+
+    Returns:
+        0 when all of it runs, else 1.
+    """
+    from rabbitlab import overview
+
+    return overview.show()
+
+
+def logs(node: str, follow: bool = False) -> int:
+    """Print the log of one node.
+
+    Args:
+        node: ``rabbit1``, ``rabbit2``, ``rabbit3`` or ``haproxy``.
+        follow: Go on as lines arrive, until Ctrl-C.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        Mendable: no such node, or nothing was ever started.
+    """
+    if node not in SERVICES:
+        raise Mendable(f"There is no node {node}. Nodes: {', '.join(SERVICES)}.")
+    if node not in containers():
+        raise Mendable(f"{node} has no container, so no log. Start it with: ./lab up")
+    try:
+        return compose("logs", "--no-log-prefix", *(["--follow"] if follow else []), node).returncode
+    except KeyboardInterrupt:
+        return 0
+
+
+def is_running(within: float = 1.0) -> bool:
+    """Whether something speaks AMQP on one of the cluster's ports. A few milliseconds, running or not.
+
+    Args:
+        within: Seconds to wait for nodes that take a connection and say nothing, as a paused one does.
+    """
+    deadline = time.monotonic() + within
+    with _greeted([LOAD_BALANCER_PORT, *(node.amqp for node in NODES)]) as waiting:
+        while waiting.get_map() and (left := deadline - time.monotonic()) > 0:
+            for key, _ in waiting.select(left):
+                if _starts_amqp(key.fileobj):
+                    return True
+                waiting.unregister(key.fileobj)
+    return False
+
+
+def containers() -> dict[str, Container]:
+    """The cluster's containers by service, those that have stopped included; empty without an engine."""
+    fields = '{{.Label "com.docker.compose.service"}}\t{{.State}}\t{{.Label "com.docker.compose.project.working_dir"}}'
+    command = ["docker", "ps", "--all", "--filter", f"label=com.docker.compose.project={PROJECT}", "--format", fields]
+    try:
+        lines = subprocess.run(command, capture_output=True, text=True, timeout=20).stdout.splitlines()
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    rows = [line.split("\t") for line in lines]
+    return {service: Container(service, state, Path(folder)) for service, state, folder in rows}
+
+
+def compose(*arguments: str, capture: bool = False, check: bool = False) -> subprocess.CompletedProcess:
+    """Run docker compose on the course's file.
+
+    Args:
+        arguments: What follows ``docker compose``.
+        capture: Keep the output (as text) instead of showing it.
+        check: Raise when it fails.
+
+    Raises:
+        Mendable: compose is missing, or failed where *check* was asked for.
+    """
+    from rabbitlab import engine
+
+    command = engine.compose_command()
+    if not command:
+        raise Mendable("Docker Compose 2.23 or newer is missing. Run: ./lab doctor")
+    done = subprocess.run([*command, *arguments], cwd=ROOT, text=True, capture_output=capture)
+    if check and done.returncode != 0:
+        said = f":\n{done.stderr.strip()}" if capture else "."
+        raise Mendable(f"docker compose {' '.join(arguments)} failed{said}\nRun ./lab doctor to see what is wrong.")
+    return done
+
+
+def log_tail(service: str, lines: int = 12) -> str:
+    """The last lines that a service has logged."""
+    done = compose("logs", "--no-log-prefix", "--tail", str(lines), service, capture=True)
+    return done.stdout.strip()
+
+
+def _start_containers() -> None:
+    done = compose("up", "--detach", capture=True)
+    if done.returncode != 0:
+        last = "\n".join(done.stderr.strip().splitlines()[-5:])
+        raise Mendable(f"docker compose up failed:\n{last}\nRun ./lab doctor to see what is wrong.")
+
+
+def _take_over(yes: bool) -> None:
+    """Containers that mount another copy's files are made again from this one, if that is wanted."""
+    from rabbitlab import consent
+
+    strangers = {c.folder for c in containers().values() if c.state == "running" and c.folder.resolve() != ROOT}
+    if strangers:
+        other = strangers.pop()
+        consent.ask(
+            f"The cluster was started by another copy of the course, {other}. "
+            f"Its containers will be replaced by this copy's; queues and messages stay, both copies share them.",
+            yes=yes,
+            command=f"./lab up --yes, or go on in the other copy, or stop it: {other}/lab down",
+        )
+
+
+def _need_ports() -> None:
+    """Raises Mendable when a port of a service that does not run yet is taken, with every such port and its holder."""
+    from rabbitlab import ports
+
+    ours = {service for service, container in containers().items() if container.state in ("running", "paused")}
+    taken = {port: ports.holder(port) for port, service in ports.of_the_cluster().items() if service not in ours and ports.taken(port)}
+    if taken:
+        lines = "\n".join(f"  port {port}: {found.what}. End it with: {found.mend}" for port, found in taken.items())
+        raise Mendable(f"The cluster needs ports that are taken:\n{lines}\nThen run ./lab up again.")
+
+
+def _what_is_lost() -> str:
+    """What ``down --volumes`` deletes, as far as a running cluster can say."""
+    from rabbitlab import broker
+
+    if not is_running():
+        return "This deletes what the three nodes keep: all queues, messages, users and virtual hosts. (To see them first: ./lab up)"
+    queues = broker.api("queues?columns=vhost,name,messages")
+    held = sorted(((q.get("messages", 0), q["vhost"], q["name"]) for q in queues), reverse=True)
+    lines = [f"  {count} in {name}" + (f" (virtual host {vhost})" if vhost != "/" else "") for count, vhost, name in held[:15]]
+    more = [f"  and {len(held) - 15} more queues"] if len(held) > 15 else []
+    total = sum(count for count, _, _ in held)
+    return "\n".join([f"This deletes {len(held)} queues with {total} messages, and all users and virtual hosts.", *lines, *more])
+
+
+@contextmanager
+def _greeted(ports: list[int]) -> Iterator[selectors.BaseSelector]:
+    """Connections to *ports* on which an AMQP protocol header was sent; ports that refuse are left out."""
+    opened = []
+    with selectors.DefaultSelector() as waiting:
+        try:
+            for port in ports:
+                try:
+                    connection = socket.create_connection((HOST, port), timeout=0.2)
+                    opened.append(connection)
+                    connection.sendall(b"AMQP\x00\x00\x09\x01")
+                    waiting.register(connection, selectors.EVENT_READ)
+                except OSError:
+                    continue
+            yield waiting
+        finally:
+            for connection in opened:
+                connection.close()
+
+
+def _starts_amqp(connection: socket.socket) -> bool:
+    """Whether the first frame is a method frame on channel 0: Connection.Start."""
+    try:
+        return connection.recv(3) == b"\x01\x00\x00"
+    except OSError:
+        return False

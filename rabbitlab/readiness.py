@@ -1,0 +1,108 @@
+"""Wait until a cluster that was started can serve, and show what is waited for."""
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+
+from rabbitlab import cluster
+from rabbitlab.errors import Mendable
+from rabbitlab.nodes import ADMIN, HOST, LOAD_BALANCER_PORT, NODES
+
+console = Console(highlight=False)
+
+
+def wait(within: float, clock: Callable[[], float] = time.monotonic) -> None:
+    """Return when each stage holds: the nodes run, their metadata store works, a message goes through the load balancer.
+
+    Args:
+        within: Seconds for all of it.
+        clock: Monotonic clock, in seconds; tests pass their own.
+
+    Raises:
+        Mendable: with what was seen last and the log of the node at fault, when time is up or a node has ended.
+    """
+    began = clock()
+    for done, missing in STAGES:
+        seen = missing()
+        with console.status(f"Waiting: {seen}") as line:
+            while seen:
+                _nodes_still_there(seen)
+                if clock() - began > within:
+                    raise Mendable(_too_late(seen, within))
+                line.update(f"Waiting: {seen} ({clock() - began:.0f} s)")
+                time.sleep(0.2)
+                seen = missing()
+        console.print(f"{done} ({clock() - began:.1f} s)")
+
+
+def nodes_missing() -> str:
+    """Which nodes do not run yet, or nothing."""
+    from rabbitlab import broker
+
+    try:
+        running = broker.running_nodes()
+    except (Mendable, ValueError) as error:
+        if "Another RabbitMQ" in str(error):
+            raise
+        return "no node answers yet"
+    missing = [node.name for node in NODES if node.name not in running]
+    return f"{len(running)} of {len(NODES)} nodes run; not yet: {', '.join(missing)}" if missing else ""
+
+
+def metadata_missing() -> str:
+    """Whether the store that keeps queues, users and virtual hosts can be used, by the broker's own check."""
+    from rabbitlab import broker
+
+    try:
+        broker.api("health/checks/metadata-store/initialized/with-data")
+    except (Mendable, ValueError, LookupError):
+        return "the metadata store has no leader yet"
+    return ""
+
+
+def message_missing() -> str:
+    """What keeps a message from going through the load balancer and back, or nothing."""
+    import pika
+    from pika.adapters.utils.connection_workflow import AMQPConnectorException
+
+    parameters = pika.ConnectionParameters(
+        HOST, LOAD_BALANCER_PORT, credentials=pika.PlainCredentials(*ADMIN), socket_timeout=3, stack_timeout=3, heartbeat=10
+    )
+    try:
+        with pika.BlockingConnection(parameters) as connection:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            queue = channel.queue_declare(queue="", exclusive=True).method.queue
+            channel.basic_publish(exchange="", routing_key=queue, body=b"ready?", mandatory=True)
+            _, _, body = channel.basic_get(queue=queue, auto_ack=True)
+    except (pika.exceptions.AMQPError, AMQPConnectorException, OSError) as error:
+        return f"no message through the load balancer yet ({type(error).__name__})"
+    return "" if body == b"ready?" else "a message through the load balancer did not come back"
+
+
+STAGES: tuple[tuple[str, Callable[[], str]], ...] = (
+    (f"{len(NODES)} nodes run", nodes_missing),
+    ("The metadata store has a leader", metadata_missing),
+    (f"A message went through the load balancer, port {LOAD_BALANCER_PORT}", message_missing),
+)
+
+
+def _nodes_still_there(seen: str) -> None:
+    """A container that has ended will not become ready: no need to wait for the deadline."""
+    found = cluster.containers()
+    ended = [service for service in cluster.SERVICES if service not in found or found[service].state in ("exited", "dead")]
+    if ended:
+        raise Mendable(
+            f"{ended[0]} has ended ({seen}). The end of its log:\n{cluster.log_tail(ended[0])}\nAll of it: ./lab logs {ended[0]}"
+        )
+
+
+def _too_late(seen: str, within: float) -> str:
+    """The message when time is up, with the log of the node that is named in what was seen last."""
+    at_fault = next((service for service in cluster.SERVICES if service in seen), "haproxy" if "load balancer" in seen else NODES[0].name)
+    return (
+        f"The cluster was not ready within {within:.0f} s. Seen last: {seen}.\n"
+        f"The end of the log of {at_fault}:\n{cluster.log_tail(at_fault)}\n"
+        f"All of it: ./lab logs {at_fault}. To begin again: ./lab down, then ./lab up"
+    )
