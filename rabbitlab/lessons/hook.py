@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
+from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -49,8 +50,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+@event_priority(100)  # before mkdocs_quiz, which must be told
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Strip the options of fences, which Material would not understand, and mark where outputs go."""
+    page.meta.setdefault("quiz", {"enabled": "<quiz>" in markdown})  # or each page would carry 60 KB for quizzes that it has not
     is_lesson = page.file.src_uri in _lessons()
     markdown = _marked(markdown, with_outputs=is_lesson)
     return re.sub(r"^(# .+)$", rf"\1\n\n{_TOP}\n", markdown, count=1, flags=re.MULTILINE) if is_lesson else markdown
@@ -62,8 +65,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     unit = _lessons().get(page.file.src_uri)
     if unit is None:
         return html
-    number = f"{unit.module.split('_')[1]}.{int(unit.stem.split('_')[0])}"
-    page.title = f"{number} {page.title}"
+    page.title = f"{_number(unit)} {page.title}"
     for index, cell in enumerate(notebook.code_cells(building.built(unit)[0])):
         html = html.replace(_PLACE.format(index), "".join(shown(output) for output in sanitize.outputs(cell.outputs)))
     return html.replace(_TOP, _download(unit, page, files))
@@ -90,7 +92,7 @@ def shown(output: dict) -> str:
 
 def _block(text: str, modifier: str = "") -> str:
     text = text.rstrip("\n")
-    return f'<div class="output {modifier}"><pre tabindex="0">{escape(text)}</pre></div>\n' if text else ""
+    return f'<div class="{f"output {modifier}".strip()}"><pre tabindex="0">{escape(text)}</pre></div>\n' if text else ""
 
 
 def _image(source: str, data: dict) -> str:
@@ -137,4 +139,10 @@ def _download(unit: units.Unit, page: Page, files: Files) -> str:
     if file is None:
         return ""
     link = f'<a href="{escape(file.url_relative_to(page.file))}" download="{unit.stem}.ipynb">Download</a>'
-    return f'<p class="notebook">{_ICON}<span>Run this page: <code>{notebook.shown(unit.notebook)}</code> in JupyterLab</span>{link}</p>\n'
+    words = f"<b>Lesson {_number(unit)}</b> as a notebook: <code>{notebook.shown(unit.notebook)}</code>"
+    return f'<p class="notebook">{_ICON}<span>{words}</span>{link}</p>\n'
+
+
+def _number(lesson: units.Unit) -> str:
+    """``1.4``: how other pages, hints and feedback name a lesson."""
+    return f"{lesson.module.split('_')[1]}.{int(lesson.stem.split('_')[0])}"
