@@ -128,6 +128,13 @@ def is_running(within: float = 1.0) -> bool:
     return False
 
 
+def is_whole() -> bool:
+    """Whether every container of this copy's cluster runs, and AMQP is spoken: then there is nothing to start."""
+    found = containers()
+    ours = all(service in found and found[service].state == "running" and found[service].folder.resolve() == ROOT for service in SERVICES)
+    return ours and is_running()
+
+
 def containers() -> dict[str, Container]:
     """The cluster's containers by service, those that have stopped included; empty without an engine."""
     fields = '{{.Label "com.docker.compose.service"}}\t{{.State}}\t{{.Label "com.docker.compose.project.working_dir"}}'

@@ -43,9 +43,7 @@ def nodes_missing() -> str:
     try:
         running = broker.running_nodes()
     except (Mendable, ValueError) as error:
-        if "Another RabbitMQ" in str(error):
-            raise
-        return "no node answers yet"
+        return str(error) if "Another RabbitMQ" in str(error) else "no node answers yet"
     missing = [node.name for node in NODES if node.name not in running]
     return f"{len(running)} of {len(NODES)} nodes run; not yet: {', '.join(missing)}" if missing else ""
 
