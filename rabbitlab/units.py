@@ -68,6 +68,11 @@ class Unit:
         return self._code("exercises")
 
     @property
+    def pristine(self) -> Path:
+        """The stub as the course gives it, whatever the learner has made of theirs."""
+        return self._code("exercises/.pristine")
+
+    @property
     def solution(self) -> Path:
         return self._code("solutions")
 

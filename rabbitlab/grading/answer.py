@@ -153,11 +153,13 @@ class Running:
         left = self._within - (time.monotonic() - self._started)
         self._read(max(0, min(timeout, left)))
         if len(self._output) > MOST_OUTPUT:
-            self._fail(explain.flood(self._answer, self._where_it_is(), MOST_OUTPUT))
+            self._fail(explain.flood(self._answer.path, self._where_it_is(), MOST_OUTPUT))
         elif self._complete() or self._exited():
             self._end()
         elif left <= 0:
-            self._fail(explain.too_late(self._answer, self._where_it_is(), self._within, self._so_far, self._attempt))
+            told = [self._so_far()] if self._so_far else []
+            told.append(self._attempt.state())
+            self._fail(explain.too_late(self._answer.path, self._where_it_is(), self._within, told))
 
     def _read(self, timeout: float) -> None:
         if not self._pipes:
@@ -222,7 +224,7 @@ class Running:
         if self._killed:
             self._run = Run(None, self._printed(), self._seconds)
         elif not self._complete():
-            self._verdict = explain.gone(self._answer, self._status, self._within)
+            self._verdict = explain.gone(self._status, self._within)
         else:
             self._take(pickle.loads(bytes(self._message[8:])))
 
@@ -231,11 +233,11 @@ class Running:
             try:
                 self._run = Run(pickle.loads(message["value"]), self._printed(), self._seconds)
             except Exception as error:
-                self._verdict = explain.not_portable(self._answer, str(error))
+                self._verdict = explain.not_portable(self._answer.path, str(error))
         elif "error" in message:
             self._run = Run(None, self._printed(), self._seconds, error=_unpacked(*message["error"]))
         else:
-            self._verdict = explain.verdict(self._answer, message)
+            self._verdict = explain.verdict(self._answer.path, message)
 
     def _printed(self) -> str:
         return bytes(self._output[:MOST_OUTPUT]).decode(errors="replace")

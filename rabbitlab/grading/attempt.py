@@ -11,7 +11,7 @@ from rabbitlab.grading.verdict import Late, Verdict
 from rabbitlab.nodes import ADMIN
 
 FRESH = 1.3  # seconds until the statistics of a quorum queue are surely of now: they are collected once a second
-LOOK_AT_QUEUES = "./lab topology shows the queues of the default vhost; in your own runs, look there"
+CLOSED = 0.3  # seconds that a client which reads needs to learn that its connection is closed
 
 
 class Attempt:
@@ -108,11 +108,15 @@ class Attempt:
         return len(self._open())
 
     def close_connections(self) -> int:
-        """Close all connections of this user from the broker's side, and wait until they are gone; returns how many."""
+        """Close all connections of this user from the broker's side; returns how many.
+
+        When the call returns they are closed: RabbitMQ takes nothing more from them. One whose client does not read (it sleeps, or it is
+        the client that asked) is counted by ``connections`` until the client has read that it is closed.
+        """
         names = self._open()
         if names:
             management.call("DELETE", "connections", "username", self.user)
-            self._poll(lambda: not names & self._open(), within=5)
+            self._poll(lambda: not names & self._open(), within=CLOSED)
         return len(names)
 
     def wait_until(self, condition: Callable[[], bool], within: float = 10, what: str = "") -> None:
@@ -130,7 +134,7 @@ class Attempt:
             raise Late(
                 saw=f"We waited {within:g} s for {what or 'your program'}; {self.state()}.",
                 rule="A message moves when someone publishes, consumes or acknowledges it; nothing else moves it.",
-                look="What your program waits for at that moment: print it.",
+                look="What your program waits for at that moment: print it",
             )
 
     def state(self) -> str:
@@ -139,7 +143,7 @@ class Attempt:
         connections = self.connections()
         told = queues[:3] or ["there is no queue"]
         told += [f"there are {len(queues) - 3} more queues"] if len(queues) > 3 else []
-        told += [f"{_count(connections, 'connection')} {'is' if connections == 1 else 'are'} open"] if connections else []
+        told += [f"{connections} {'connection is' if connections == 1 else 'connections are'} open"] if connections else []
         return "; ".join(told)
 
     def wipe(self) -> None:
@@ -192,12 +196,11 @@ class Attempt:
 
 
 def _no_queue(queue: str, others: list[str]) -> Verdict:
-    seen = f"the queues here are {_listed(others)}" if others else "there is no queue at all"
     return Verdict(
         "failed",
-        saw=f"There is no queue `{queue}`; {seen}.",
+        saw=f"There is no queue `{queue}`; the queues here are {_listed(others)}." if others else f"There is no queue `{queue}`, nor any.",
         rule="A queue is there from its declaration until it is deleted, or until the connection it was exclusive to is closed.",
-        look="The name and the arguments in your queue_declare.",
+        look="The name and the arguments in your queue_declare",
     )
 
 
@@ -206,7 +209,7 @@ def _locked(queue: str) -> Verdict:
         "failed",
         saw=f"RabbitMQ let nobody else look into the queue `{queue}`: it is exclusive to your connection.",
         rule="An exclusive queue serves the connection that declared it, and is deleted with it.",
-        look="The arguments in your queue_declare.",
+        look="The arguments in your queue_declare",
     )
 
 

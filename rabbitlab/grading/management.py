@@ -54,21 +54,14 @@ def call(method: str, *path: str, body: object = None, timeout: float = 5) -> ob
         _order.remove(node)
         _order.insert(0, node)
         return answer
-    raise Mendable(not_running()) from last
+    from rabbitlab.cluster import NOT_RUNNING
+
+    raise Mendable(NOT_RUNNING) from last
 
 
 def answering() -> Node:
     """The node that answered the last call."""
     return _order[0]
-
-
-def not_running() -> str:
-    """One sentence that says how to start the cluster."""
-    try:
-        from rabbitlab.cluster import NOT_RUNNING
-    except ImportError:
-        return "No RabbitMQ node answers on this machine. Start the cluster with: ./lab up"
-    return NOT_RUNNING
 
 
 def _url(path: tuple[str, ...]) -> str:
