@@ -4,10 +4,13 @@ from rabbitlab import units
 
 
 def _with_source(keys: list[str]) -> list[units.Unit]:
-    """The units that *keys* mean (all for none) and that have a source to make a notebook from."""
+    """The units that *keys* mean (all, and the welcome page, for none) and that have a source to make a notebook from."""
     from rabbitlab.errors import Mendable
+    from rabbitlab.lessons import welcome
 
-    found = list(dict.fromkeys(unit for key in keys or [""] for unit in units.find(key)))
+    first = [welcome.Welcome()] if not keys or welcome.NAME in keys else []
+    names = [key for key in keys if key != welcome.NAME] if keys else [""]
+    found = [*first, *dict.fromkeys(unit for name in names for unit in units.find(name))]
     with_source = [unit for unit in found if unit.kind != "quiz" and unit.source.exists()]
     if keys and not with_source:
         missing = found[0].source.relative_to(units.ROOT)

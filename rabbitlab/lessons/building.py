@@ -4,6 +4,7 @@ from nbformat import NotebookNode
 from rich.console import Console
 
 from rabbitlab.lessons import notebook
+from rabbitlab.lessons.welcome import Welcome
 from rabbitlab.units import Unit
 
 
@@ -16,8 +17,16 @@ def build(units: list[Unit]) -> int:
             changed += 1
             more = f", {unrun} cells to run: ./lab lessons record {unit.short}" if unrun else ""
             console.print(f"{notebook.shown(unit.notebook)} made{more}", highlight=False, soft_wrap=True)
+    refresh_welcome()
     console.print(f"{len(units)} notebooks, {changed} changed.", highlight=False)
     return 0
+
+
+def refresh_welcome() -> None:
+    """Let the welcome page name the lessons as they are now."""
+    welcome = Welcome()
+    if welcome.source.exists():
+        notebook.write(built(welcome)[0], welcome.notebook)
 
 
 def built(unit: Unit) -> tuple[NotebookNode, int]:

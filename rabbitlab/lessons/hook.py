@@ -65,7 +65,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     unit = _lessons().get(page.file.src_uri)
     if unit is None:
         return html
-    page.title = f"{_number(unit)} {page.title}"
+    page.title = f"{pages.number(unit)} {page.title}"
     for index, cell in enumerate(notebook.code_cells(building.built(unit)[0])):
         html = html.replace(_PLACE.format(index), "".join(shown(output) for output in sanitize.outputs(cell.outputs)))
     return html.replace(_TOP, _download(unit, page, files))
@@ -139,10 +139,5 @@ def _download(unit: units.Unit, page: Page, files: Files) -> str:
     if file is None:
         return ""
     link = f'<a href="{escape(file.url_relative_to(page.file))}" download="{unit.stem}.ipynb">Download</a>'
-    words = f"<b>Lesson {_number(unit)}</b> as a notebook: <code>{notebook.shown(unit.notebook)}</code>"
+    words = f"<b>Lesson {pages.number(unit)}</b> as a notebook: <code>{notebook.shown(unit.notebook)}</code>"
     return f'<p class="notebook">{_ICON}<span>{words}</span>{link}</p>\n'
-
-
-def _number(lesson: units.Unit) -> str:
-    """``1.4``: how other pages, hints and feedback name a lesson."""
-    return f"{lesson.module.split('_')[1]}.{int(lesson.stem.split('_')[0])}"

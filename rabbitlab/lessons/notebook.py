@@ -30,7 +30,7 @@ def from_page(unit: Unit) -> NotebookNode:
     Raises:
         Mendable: for blocks that would not become what the page shows, with their lines.
     """
-    text = unit.source.read_text(encoding="utf-8")
+    text = text_of(unit)
     _refuse(unit, page.problems(text))
     body = page.without_front_matter(text).strip("\n") + "\n"
     read = jupytext.reads(body, fmt="md")
@@ -53,9 +53,14 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def text_of(unit: Unit) -> str:
+    """The source of *unit*; for the welcome page, with its list of lessons."""
+    return unit.text() if hasattr(unit, "text") else unit.source.read_text(encoding="utf-8")
+
+
 def code_lines(unit: Unit) -> list[int]:
     """For each code cell of *unit*, the line of its page on which the block opens."""
-    return [fence.line for fence in page.fences(unit.source.read_text(encoding="utf-8")) if fence.runs]
+    return [fence.line for fence in page.fences(text_of(unit)) if fence.runs]
 
 
 def read(path: Path) -> NotebookNode:
@@ -78,7 +83,7 @@ def write(notebook: NotebookNode, path: Path) -> bool:
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    half_done = path.with_name(f".{path.name}.part")
+    half_done = path.with_name(f".{path.name}.{os.getpid()}")
     half_done.write_text(text, encoding="utf-8")
     os.replace(half_done, path)
     return True

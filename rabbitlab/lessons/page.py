@@ -2,6 +2,9 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
+
+from rabbitlab.units import Unit
 
 # What jupytext would turn into a cell of its own (``%%sh``); console, text, json, yaml and mermaid stay text.
 EXECUTED = re.compile(
@@ -53,6 +56,17 @@ class Fence:
     def tags(self) -> list[str]:
         match = _TAGS.search(self.options)
         return [tag.strip().strip("\"'") for tag in match["tags"].split(",")] if match else []
+
+
+def title(path: Path) -> str:
+    """The first heading of a page."""
+    heading = re.search(r"^# +(.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return heading[1].strip() if heading else path.stem
+
+
+def number(lesson: Unit) -> str:
+    """``1.4``: how other pages, hints and feedback name a lesson."""
+    return f"{lesson.module.split('_')[1]}.{int(lesson.stem.split('_')[0])}"
 
 
 def without_front_matter(text: str) -> str:

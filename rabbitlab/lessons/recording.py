@@ -17,8 +17,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from traitlets import default
 
+from rabbitlab import cluster
 from rabbitlab.errors import Mendable
-from rabbitlab.lessons import notebook, sanitize
+from rabbitlab.lessons import building, notebook, sanitize
 from rabbitlab.units import Unit
 
 CELL_TIMEOUT = 60  # seconds; a lesson's longest wait is for a missed heartbeat
@@ -31,7 +32,8 @@ class CellFailed(Exception):
 
 def record(units: list[Unit], measured: bool = False) -> int:
     """Record each unit; see :func:`rabbitlab.lessons.record`."""
-    _refuse_without_cluster()
+    if not cluster.is_running():
+        raise Mendable(cluster.NOT_RUNNING)
     console, failures, started = Console(), [], time.monotonic()
     pages = [(unit, notebook.from_page(unit)) for unit in units]
     with _progress(console) as progress:
@@ -48,16 +50,8 @@ def record(units: list[Unit], measured: bool = False) -> int:
                 console.print(f"[red]{escape(str(failure))}[/red]", highlight=False, soft_wrap=True)
             progress.update(task, completed=before + len(notebook.code_cells(made)))
     console.print(f"{len(units) - len(failures)} recorded, {len(failures)} failed in {time.monotonic() - started:.0f} s.", highlight=False)
+    building.refresh_welcome()
     return 1 if failures else 0
-
-
-def _refuse_without_cluster() -> None:
-    try:
-        from rabbitlab import cluster
-    except ImportError:
-        return
-    if not cluster.is_running():
-        raise Mendable(cluster.NOT_RUNNING)
 
 
 def run(
