@@ -3,17 +3,27 @@
 #
 #   docker/debian/build.sh RABBITMQ_TAG HAPROXY_TAG
 #
-# One root file system, made by mmdebstrap and imported once for each service with its own entry point.
-# The mirror is the machine's own. Takes about 40 s.
+# One root file system, made by mmdebstrap and imported once for each service with its own entry point; the engine stores it once.
+# Needs root, mmdebstrap and debian-archive-keyring. The mirror is the machine's own. Takes about 40 s, and 700 MB of TMPDIR meanwhile.
 set -eu
-[ $# -eq 2 ] || { sed -n '2,7p' "$0" >&2; exit 2; }
+[ $# -eq 2 ] || {
+    sed -n '2,7p' "$0" >&2
+    exit 2
+}
 here=$(cd "$(dirname "$0")" && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM
 
+# What the images are made from, as a checksum in their labels: rabbitlab.images compares it.
+recipe=$(cat "$here"/* | sha256sum | cut -c 1-16)
+
+# Ubuntu has no Debian mirror of its own; mmdebstrap then takes Debian's usual one.
+# shellcheck disable=SC2016  # the $( ) are apt's
+mirror=$(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' | sed -n 's/^Debian|Debian|\(http.*\)/\1/p' | head -n 1)
+
 # The user id is the official image's, so that a volume can be used with either.
-cat > "$scratch/customize" <<'EOF'
+cat > "$scratch/customize" << 'EOF'
 #!/bin/sh
 set -eu
 chroot "$1" sh -eu -c '
@@ -21,7 +31,9 @@ chroot "$1" sh -eu -c '
     usermod --uid 999 rabbitmq
     chown -R rabbitmq:rabbitmq /var/lib/rabbitmq /var/log/rabbitmq
     chmod 755 /usr/local/bin/docker-entrypoint.sh
+    dpkg-query --show --showformat="\${Version}" rabbitmq-server > /version
 '
+mv "$1/version" "$(dirname "$0")/version"
 EOF
 chmod 755 "$scratch/customize"
 
@@ -32,9 +44,18 @@ mmdebstrap --quiet --variant=minbase \
     --include=rabbitmq-server,rabbitmqadmin-ng,haproxy,ca-certificates \
     --customize-hook="copy-in $here/docker-entrypoint.sh /usr/local/bin" \
     --customize-hook="$scratch/customize" \
-    testing "$scratch/root.tar"
+    testing "$scratch/root.tar" ${mirror:+"$mirror"}
 
-docker import --change 'ENTRYPOINT ["docker-entrypoint.sh"]' --change 'CMD ["rabbitmq-server"]' \
-    --change 'ENV LANG=C.UTF-8' "$scratch/root.tar" "$1"
-docker import --change 'ENTRYPOINT ["haproxy", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]' \
-    --change 'ENV LANG=C.UTF-8' "$scratch/root.tar" "$2"
+# import_image TAG ENTRYPOINT [OPTION ...]
+import_image() {
+    tag=$1 entrypoint=$2
+    shift 2
+    docker import "$@" --change "ENTRYPOINT $entrypoint" --change 'ENV LANG=C.UTF-8' \
+        --change "LABEL rabbitmq-by-doing.recipe=$recipe" --change "LABEL rabbitmq-by-doing.version=$(cat "$scratch/version")" \
+        "$scratch/root.tar" "$tag"
+}
+import_image "$1" '["docker-entrypoint.sh"]' --change 'CMD ["rabbitmq-server"]'
+import_image "$2" '["haproxy", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]'
+
+# The images that these two replace have lost their names; those that no container uses any more are removed.
+docker image prune --force --filter label=rabbitmq-by-doing.recipe > /dev/null
