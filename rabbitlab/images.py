@@ -21,6 +21,7 @@ from rabbitlab.units import ROOT, STATE
 STALLED = 45  # seconds without any progress after which a pull is given up
 RECIPE = ROOT / "docker" / "debian"
 RECIPE_LABEL = "rabbitmq-by-doing.recipe"
+VERSION_LABEL = "rabbitmq-by-doing.version"
 ENV = ROOT / ".env"
 LOG = STATE / "images.log"
 # The variable in docker-compose.yml, and the image that the recipe makes for it.
@@ -78,6 +79,16 @@ def source() -> str:
 def present(image: str) -> bool:
     """Whether the engine has *image*."""
     return _label(image, "org.opencontainers.image.title") is not None
+
+
+def course_version() -> str:
+    """The version of RabbitMQ that docker-compose.yml names: ``4.3.6``."""
+    return re.search(r":([0-9.]+)", official()["RABBITMQ_IMAGE"]).group(1)
+
+
+def home_made_version() -> str:
+    """The version of RabbitMQ in the home-made image, or nothing."""
+    return (_label(HOME_MADE["RABBITMQ_IMAGE"], VERSION_LABEL) or "").partition("-")[0]
 
 
 def recipe() -> str:
