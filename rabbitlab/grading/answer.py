@@ -139,6 +139,7 @@ class Running:
         if self.pid == 0:
             os.close(output)
             os.close(report)
+            self._attempt._running.clear()  # the other runs are no children of this process
             child.live(self._answer.path, self._answer.name, fn, self._raises, self._within, output_end, report_end, self._place.fileno())
         os.close(output_end)
         os.close(report_end)

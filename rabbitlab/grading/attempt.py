@@ -1,6 +1,7 @@
 """The broker as one attempt sees it: a vhost and a user of its own, and what the grader asks and does there."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from rabbitlab.grading.room import Room
 from rabbitlab.grading.verdict import Late, Verdict
 from rabbitlab.nodes import ADMIN
 
-FRESH = 1.3  # seconds until the statistics of a quorum queue are surely of now: they are collected once a second
+FRESH = 5.5  # seconds until a quorum queue has surely told its counts anew: it does so at each tick, of 5 s
 CLOSED = 0.3  # seconds that a client which reads needs to learn that its connection is closed
 
 
@@ -119,6 +120,26 @@ class Attempt:
             self._poll(lambda: not names & self._open(), within=CLOSED)
         return len(names)
 
+    def left_open(self, within: float = 1) -> int:
+        """Connections that this user still has open, once those that are closing at this moment had time to close.
+
+        Ask it inside ``answer.run``: the end of the process closes everything.
+        """
+        self._poll(lambda: not self._open(), within)
+        return len(self._open())
+
+    def policy(self, queue: str, **definition) -> None:
+        """Lay a policy on a queue that is there, and wait until it holds; it is gone after the check.
+
+        Args:
+            queue: Its name.
+            definition: ``max_length=2, overflow="reject-publish"``: the policy's keys, with underscores.
+        """
+        keys = {key.replace("_", "-"): value for key, value in definition.items()}
+        body = {"pattern": f"^{re.escape(queue)}$", "definition": keys, "apply-to": "queues"}
+        management.call("PUT", "policies", self.vhost, queue, body=body)
+        self._poll(lambda: self.queue(queue).get("policy") == queue, within=10)
+
     def wait_until(self, condition: Callable[[], bool], within: float = 10, what: str = "") -> None:
         """Wait until *condition* holds. A background run that fails meanwhile gives its own verdict at once.
 
@@ -153,6 +174,8 @@ class Attempt:
         self.close_connections()
         for queue in self.queues():
             _delete("queues", self.vhost, queue["name"])
+        for policy in management.call("GET", "policies", self.vhost):
+            _delete("policies", self.vhost, policy["name"])
         for exchange in management.call("GET", "exchanges", self.vhost, "?disable_stats=true"):
             if exchange["name"] and not exchange["name"].startswith("amq."):
                 _delete("exchanges", self.vhost, exchange["name"])

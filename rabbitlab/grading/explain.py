@@ -136,6 +136,8 @@ def _place(answer: Path, lines: list[str]) -> tuple[str, str]:
 
 def _from_broker(message: dict) -> str:
     """RabbitMQ's own code and text, without pika's brackets; of an internal error the code alone, whose text differs between builds."""
+    if message["type"] == "NackError":
+        return "basic.nack"  # pika's text is about returned messages, of which there are none
     code, text = message.get("reply_code"), message.get("reply_text")
     if code is None:
         nested = re.search(r"\((\d{3})\) ['\"](.*)['\"]$", " ".join(message["text"].split()))

@@ -27,7 +27,7 @@ class Room:
     """
 
     def __init__(self, name: str):
-        """Make them; a room of that name that was left behind goes first."""
+        """Make both, or neither."""
         self.name = name
         self.password = secrets.token_urlsafe(12)
         try:
@@ -70,13 +70,13 @@ class fresh_vhost:
     ``room.close()`` in the last; in between ``room.parameters`` connects and ``room.vhost`` names it for ``broker`` and ``topology``.
 
     Args:
-        name: Of the walkthrough. The vhost is ``walkthrough-<name>``; one that a killed notebook left behind is made anew.
+        name: Of the walkthrough, part of the vhost's name. The rest of that name differs from run to run (the same notebook may be run
+            twice at once), so do not print it. What a killed notebook leaves behind is removed by the next.
     """
 
     def __init__(self, name: str):
         sweep()
-        self.vhost = f"walkthrough-{name}"
-        _remove(self.vhost)
+        self.vhost = f"walkthrough-{name}-{secrets.token_hex(3)}"
         self._room = Room(self.vhost)
 
     @property
