@@ -66,6 +66,8 @@ class _RedrawnDisplays:
         self._shown = {}
 
     def __call__(self, timeout=None, stream="iopub"):
+        from nbformat import NotebookNode
+
         while True:
             message = self._next_message(timeout=timeout, stream=stream)
             kind, content = message["msg_type"], message["content"]
@@ -76,6 +78,7 @@ class _RedrawnDisplays:
                     data.update(content["data"])
                 continue
             if kind == "display_data" and display:
+                content["data"] = NotebookNode(content["data"])  # nbval copies a plain dict, and would keep the first picture
                 self._shown.setdefault(display, []).append(content["data"])
             return message
 
