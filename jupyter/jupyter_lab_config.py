@@ -15,7 +15,7 @@ c.ServerApp.ip = "127.0.0.1"
 c.ServerApp.open_browser = False
 c.LabApp.default_url = "/lab/tree/notebooks/welcome.ipynb"
 
-# overrides.json: pages open rendered, and no pop-up asks about news.
+# overrides.json: pages open rendered, no pop-up asks about news, and a notebook that was only looked at is not saved.
 c.LabApp.app_settings_dir = str(ROOT / "jupyter" / "settings")
 c.LabApp.user_settings_dir = str(STATE / "settings")
 c.LabApp.workspaces_dir = str(STATE / "workspaces")
@@ -24,4 +24,4 @@ c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 c.LabApp.extension_manager = "readonly"
 # Pages are read here and run as notebooks; jupytext would open them as notebooks of their own.
-c.ServerApp.jpserver_extensions = {"jupytext": False}
+c.ServerApp.jpserver_extensions = {"jupyterlab_jupytext": False}

@@ -15,8 +15,14 @@ class Welcome:
 
     key = short = NAME
     kind = "welcome"
-    source = units.ROOT / "jupyter" / "welcome.md"
-    notebook = units.ROOT / "notebooks" / "welcome.ipynb"
+
+    @property
+    def source(self) -> Path:
+        return units.ROOT / "jupyter" / "welcome.md"
+
+    @property
+    def notebook(self) -> Path:
+        return units.ROOT / "notebooks" / "welcome.ipynb"
 
     def text(self) -> str:
         """The source with the list of lessons in it."""
@@ -44,4 +50,4 @@ def _line(unit: units.Unit) -> str:
 
 
 def _link(words: str, place: Path) -> str:
-    return f"[{words}]({Path(os.path.relpath(place, Welcome.source.parent)).as_posix()})"
+    return f"[{words}]({Path(os.path.relpath(place, Welcome().source.parent)).as_posix()})"
