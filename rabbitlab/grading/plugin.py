@@ -24,6 +24,11 @@ def pytest_configure(config):
         _grading(config).take_over_screen()
 
 
+def pytest_ignore_collect(collection_path):
+    """The backup of a project holds no tests of ours."""
+    return True if collection_path.name.endswith((".bak", ".bak.py")) else None
+
+
 def pytest_collection_finish(session):
     """Write down every check of every grader, so that those never reached can be named."""
     for item in session.items:

@@ -32,17 +32,18 @@ class Screen:
             self._writer.line(f"{shown(results.answer)}", light=True)
             self._writer.line()
 
-    def check(self, check: Check) -> None:
-        """One line for one check."""
-        sign, plain, markup = SIGNS[check.outcome]
+    def check(self, check: Check, results: Results) -> None:
+        """One line for one check. In an exercise that was not started none counts as reached."""
+        outcome = NOT_REACHED if results.verdict == "not_started" else check.outcome
+        sign, plain, markup = SIGNS[outcome]
         self._writer.write(f"  {plain if self._plain else sign} ", **markup)
-        self._writer.line(check.sentence, **({"light": True} if check.outcome == NOT_REACHED else {}))
+        self._writer.line(check.sentence, **({"light": True} if outcome == NOT_REACHED else {}))
 
     def end(self, results: Results) -> None:
         """What was not reached, the feedback of the failed check, and the sum."""
         for check in results.checks:
             if check.outcome == NOT_REACHED:
-                self.check(check)
+                self.check(check, results)
         failed = [c for c in results.checks if c.outcome == FAILED]
         self._writer.line()
         if results.verdict == "not_started":

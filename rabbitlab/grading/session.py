@@ -69,11 +69,11 @@ class Grading:
 
     def pytest_runtest_logreport(self, report):
         """Show a check as soon as its outcome is known."""
-        for results in self.results:
-            for check in results.checks if self._screen else ():
-                if report.nodeid.endswith(f"::{check.name}") and self._is_news(report, check):
+        for results in self.results if self._screen else ():
+            for check in results.checks:
+                if report.nodeid.endswith(f"{results.grader}::{check.name}") and self._is_news(report, check):
                     self._screen.title(results)
-                    self._screen.check(check)
+                    self._screen.check(check, results)
 
     @contextlib.contextmanager
     def attempt_for_check(self):
