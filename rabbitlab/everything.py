@@ -38,7 +38,7 @@ def run(yes: bool = False) -> int:
         reports = Path(scratch)
         score.command("lint", ["ruff", "check", "."])
         score.command("format", ["ruff", "format", "--check", "."])
-        score.command("site", ["mkdocs", "build", "--strict", "--quiet", "--site-dir", str(reports / "site")])
+        score.command("site", ["mkdocs", "build", "--strict", "--site-dir", str(reports / "site")])  # --quiet would silence --strict, too
         score.pytest("tests and notebooks", ["--nbval", "-n", str(verify.WORKERS)], reports / "nbval.xml")
         score.verify(reports / "verify.json", notebooks=reports / "nbval.xml")
         score.pytest("browser", ["-m", "browser", "tests"], reports / "browser.xml")
