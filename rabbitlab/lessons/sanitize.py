@@ -6,10 +6,9 @@ applies the same ones to what it compares. Applying them twice changes nothing m
 
 import re
 from functools import cache
+from pathlib import Path
 
-from rabbitlab import units
-
-PATTERNS_FILE = units.ROOT / "jupyter" / "nbval_sanitize.cfg"
+PATTERNS_FILE = Path(__file__).resolve().parents[2] / "jupyter" / "nbval_sanitize.cfg"
 
 
 @cache
