@@ -1,7 +1,4 @@
-"""Break the cluster and mend it: each fault is a context manager. Inside the ``with`` the fault is there; after it, it is mended.
-
-Only what lessons need so far; nodes are not touched yet.
-"""
+"""Break the cluster and mend it: each fault is a context manager. Inside the ``with`` the fault is there; after it, it is mended."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,14 +10,13 @@ OPENING = 3  # seconds: a client on another thread may be about to connect
 
 @contextmanager
 def closed_connections(name: str | None = None, vhost: str = "/") -> Iterator[int]:
-    """Close client connections from the broker's side, as an operator does, before the body runs.
+    """Close client connections from the broker's side, as an operator does; they are closed before the body runs.
 
-    A client sees a connection closed with 320, CONNECTION_FORCED. It may connect again at once, also inside the body: nothing keeps it out,
-    and there is nothing to mend afterwards. For a connection opened in the last five seconds this first waits until the broker's
-    statistics know it.
+    Closed means that the broker has ended their channels: consumers are gone, what was not acknowledged is ready again, and the
+    client's next call raises ``ConnectionClosedByBroker`` (320, CONNECTION_FORCED). The client may connect again at once, also inside
+    the body: nothing keeps it out, and nothing is left to mend.
 
-    RabbitMQ takes nothing more from a connection that is closed. While its client does not read the farewell, RabbitMQ keeps the
-    socket open for up to 30 seconds, and :func:`rabbitlab.broker.connections` goes on counting it.
+    A connection opened in the last five seconds is not known by name to the broker's statistics; this waits until it is.
 
     RabbitMQ's documentation: https://www.rabbitmq.com/docs/http-api-reference (``DELETE /api/connections/{name}``).
 
@@ -34,9 +30,11 @@ def closed_connections(name: str | None = None, vhost: str = "/") -> Iterator[in
 
     Raises:
         LookupError: no such connection is open; says which are.
-        TimeoutError: the management API does not accept that one of them be closed.
+        TimeoutError: the broker does not close one of them.
+        Mendable: when no node answers.
     """
     targets = _open_connections(name, vhost)
+    _close_at_once(targets, vhost)
     for connection in targets:
         _close(connection, vhost)
     yield len(targets)
@@ -54,24 +52,36 @@ def _open_connections(name: str | None, vhost: str) -> list[str]:
         broker.wait_until(some, OPENING)
     except TimeoutError:
         given = sorted({given or "(no name)" for given in broker.named_connections(vhost=vhost).values()})
-        which = f"calls itself {name!r}" if name else "is there"
-        open_now = f"Open are: {', '.join(given)}." if given else "None is open."
-        raise LookupError(f"No connection to the virtual host {vhost!r} {which}. {open_now}") from None
+        which = f"calls itself {name!r}" if name else "is open"
+        open_now = f" Open are: {', '.join(given)}." if given else ""
+        raise LookupError(f"No connection to the virtual host {vhost!r} {which}.{open_now}") from None
     return found
 
 
-def _close(connection: str, vhost: str) -> None:
-    """Close one connection; the API refuses with 404 until statistics know it, so go on until it is accepted or gone by itself.
+def _close_at_once(targets: list[str], vhost: str) -> None:
+    """Close those of users whose every connection is a target: by user, the broker needs no statistics.
 
-    The API answers when the connection's process has sent the farewell. No check of the connection list could say more: a client that
-    sleeps, or the one that is asking, cannot answer the farewell, and is listed until RabbitMQ has waited for that long enough.
+    Only users who may enter no other virtual host, so that a connection opened meanwhile is a target, too.
     """
+    for user in [found["name"] for found in broker.api("users?columns=name")]:
+        theirs = {found["name"] for found in broker.api(broker.path("connections", "username", user))}
+        entered = {found["vhost"] for found in broker.api(broker.path("users", user, "permissions"))}
+        if theirs and theirs <= set(targets) and entered == {vhost}:
+            broker.api(broker.path("connections", "username", user), "DELETE")
+            broker.closed_here.update(theirs)
+
+
+def _close(connection: str, vhost: str) -> None:
+    """Close one connection. The API answers 404 until statistics know it; once it accepts, the channels have ended."""
 
     def accepted() -> bool:
+        if connection not in broker.connections(vhost=vhost):
+            return True  # closed already, by us or by its client
         try:
             broker.api(broker.path("connections", connection), "DELETE")
         except LookupError:
-            return connection not in broker.connections(vhost=vhost)
+            return False
+        broker.closed_here.add(connection)
         return True
 
-    broker.wait_until(accepted, broker.TICK, f"the connection {connection} to be known to the management API")
+    broker.wait_until(accepted, broker.REPORT, "the management API to know a connection that is to be closed")
