@@ -1,0 +1,39 @@
+"""Tries until it succeeds, however long it takes.
+
+Fails: test_it_gives_up_when_nobody_answers
+Says: It knocked
+"""
+
+import json
+import time
+
+import pika
+from pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
+
+
+def connect(parameters):
+    connection = pika.BlockingConnection(parameters)
+    channel = connection.channel()
+    channel.confirm_delivery()
+    return connection, channel
+
+
+def send_with_care(parameters, orders, tries=5):
+    sent, connection = 0, None
+    try:
+        for order in orders:
+            while True:
+                try:
+                    if connection is None or connection.is_closed:
+                        connection, channel = connect(parameters)
+                    channel.basic_publish(exchange="", routing_key="orders", body=json.dumps(order))
+                    break
+                except ProbableAuthenticationError:
+                    raise
+                except AMQPConnectionError:
+                    time.sleep(0.2)
+            sent += 1
+    finally:
+        if connection and connection.is_open:
+            connection.close()
+    return sent
