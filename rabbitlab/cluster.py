@@ -74,8 +74,12 @@ def down(volumes: bool = False, yes: bool = False) -> None:
 
         consent.ask(_what_is_lost(), yes=yes, command="./lab down --volumes --yes")
     options = ["--volumes"] if volumes else []
+    if not (containers() or volumes):
+        print("The cluster was not running.")
+        return
     # Every profile: what monitoring and TLS have started is removed, too.
-    compose("--profile", "*", "down", *options, check=True)
+    compose("--profile", "*", "down", *options, capture=True, check=True)
+    print("Removed the cluster and what it kept." if volumes else "Removed the cluster. Its messages stay; ./lab up brings them back.")
 
 
 def status() -> int:

@@ -22,7 +22,7 @@ def ask(what: str, *, yes: bool, command: str) -> None:
         typer.echo(what)
         return
     if not sys.stdin.isatty():
-        raise Mendable(f"{what} Allow it with: {command}")
+        raise Mendable(f"{what}\nAllow it with: {command}")
     typer.echo(what)
     if not typer.confirm("Go on?"):
         raise Mendable("Nothing was changed.")

@@ -5,7 +5,7 @@ import contextlib
 from rich.console import Console
 from rich.table import Table
 
-from rabbitlab import broker, cluster, images, readiness
+from rabbitlab import broker, cluster, engine, images, readiness
 from rabbitlab.errors import Mendable
 from rabbitlab.nodes import LOAD_BALANCER_PORT, NODES, Node
 
@@ -20,7 +20,8 @@ def show() -> int:
     """
     found = cluster.containers()
     if not any(container.state in ("running", "paused") for container in found.values()):
-        console.print(cluster.NOT_RUNNING)
+        problem = engine.state()
+        console.print(f"Docker does not answer: {problem}. Run: ./lab doctor" if problem else cluster.NOT_RUNNING, soft_wrap=True)
         return 1
     known = _known_nodes()
     console.print(_table(found, known))

@@ -93,8 +93,9 @@ def down(volumes: bool = False, yes: bool = False) -> None:
         volumes: Also delete what the queues hold.
         yes: Delete without asking.
     """
-    stop()
-    cluster.down(volumes=volumes, yes=yes)
+    cluster.down(volumes=volumes, yes=yes)  # first: it may ask
+    if running():
+        stop()
 
 
 def running() -> dict[str, Server]:
