@@ -39,12 +39,14 @@ WHAT_CLOSED_IT = "What closed it: an error before, or a with block that had ende
 ERRORS = (  # the first that fits
     Rule(
         "The default exchange, whose name is the empty string, knows every queue by its name; any other is there once it is declared.",
-        "Lesson 1.4: exchange and routing_key",
+        "Lesson 1.4, 'Misspell a queue'",
         CHANNEL,
         404,
         "exchange",
     ),
-    Rule("A queue must be declared before it is used, and is found by its exact name.", "Lesson 1.4: queue_declare", CHANNEL, 404),
+    Rule(
+        "A queue must be declared before it is used, and is found by its exact name.", "Lesson 1.4, 'Ask for the queue twice'", CHANNEL, 404
+    ),
     Rule("A vhost may limit how many queues it holds; RabbitMQ refuses one more.", WHERE_DECLARED, CHANNEL, 406, "queue limit"),
     Rule(
         "A delivery can be acknowledged once, on the channel it came by.",
@@ -75,10 +77,10 @@ ERRORS = (  # the first that fits
         CHANNEL,
         405,
     ),
-    Rule("After an error on it RabbitMQ closes the channel; the connection stays open.", "Lesson 1.5: channel errors", CHANNEL),
+    Rule("After an error on it RabbitMQ closes the channel; the connection stays open.", "Lesson 1.4, 'Be refused'", CHANNEL),
     Rule(
         "RabbitMQ 4.3 refuses a queue that is neither durable nor exclusive, and closes the whole connection.",
-        "Lesson 1.4: queue_declare",
+        "Lesson 1.4, 'Be refused'",
         CONNECTION,
         541,
     ),
@@ -97,11 +99,11 @@ ERRORS = (  # the first that fits
     Rule("530 NOT_ALLOWED: this user may not do that in this vhost; the connection is closed.", YOUR_PARAMETERS, CONNECTION, 530),
     Rule(
         "An administrator, or a node that shuts down, may close a connection at any time; every channel on it is closed, too.",
-        "Lesson 1.5: when a connection is closed",
+        "Lesson 1.5, 'Lose the connection'",
         CONNECTION,
         320,
     ),
-    Rule("Some errors close the whole connection, and every channel on it.", "Lesson 1.5: when a connection is closed", CONNECTION),
+    Rule("Some errors close the whole connection, and every channel on it.", "Lesson 1.5, 'Lose the connection'", CONNECTION),
     Rule(
         "RabbitMQ refused the user or the password; trying again with the same ones changes nothing.",
         YOUR_PARAMETERS,
@@ -119,7 +121,7 @@ ERRORS = (  # the first that fits
     ),
     Rule(
         "A connection whose client stays silent for two heartbeats is given up; the next use of it finds it lost.",
-        "Lesson 1.5: heartbeats",
+        "Lesson 1.5, 'Leave it idle'",
         "StreamLostError",
     ),
     Rule("A channel that was closed is of no more use.", WHAT_CLOSED_IT, "ChannelWrongStateError"),

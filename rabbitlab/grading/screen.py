@@ -91,7 +91,7 @@ def _wrapped(text: str) -> list[str]:
 
 def _can_write(writer, text: str) -> bool:
     try:
-        text.encode(getattr(writer._file, "encoding", None) or "ascii")
+        text.encode(getattr(writer._file, "encoding", None) or "utf-8")
         return True
     except (UnicodeEncodeError, LookupError):
         return False

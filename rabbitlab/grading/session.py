@@ -15,8 +15,7 @@ from rabbitlab.grading.results import Results
 from rabbitlab.grading.screen import Screen
 from rabbitlab.grading.verdict import Verdict
 
-# The course's word for a signal that asks a program to end, as Ctrl-C does.
-ASKED_TO_END = (signal.SIGTERM, signal.SIGHUP)
+ASKED_TO_END = (signal.SIGTERM, signal.SIGHUP)  # beside Ctrl-C, which raises KeyboardInterrupt by itself
 
 
 class Grading:
@@ -34,7 +33,8 @@ class Grading:
         self._answer = None
         self._handlers = {}
         self._screen: Screen | None = None
-        self._sentence = ""
+        self._sentence = ""  # in place of any result
+        self._interrupted = False
         self._standard = io.StringIO()
         self.results: list[Results] = []
 
@@ -99,6 +99,10 @@ class Grading:
             self._close_room()
             self._conclude(exitstatus)
 
+    def pytest_keyboard_interrupt(self, excinfo):
+        """Ctrl-C, or a signal that asks to end; also what pytest.exit raises, which has a sentence."""
+        self._interrupted = True
+
     def pytest_unconfigure(self):
         """Clean up, should the run have ended before its end."""
         self._close_room()
@@ -129,6 +133,9 @@ class Grading:
     def _failed(self, results: Results, check, error: BaseException, report) -> None:
         check.outcome = outcomes.FAILED
         told = of_assertion(error) if isinstance(error, AssertionError) else None
+        if isinstance(error, Mendable):  # the cluster went away in the middle
+            results.verdict, self._sentence, report.longrepr = "no_cluster", str(error), str(error)
+            return
         if isinstance(error, Verdict):
             results.verdict, told = error.kind, error.feedback
         elif told is not None:
@@ -154,10 +161,10 @@ class Grading:
     def _show(self) -> None:
         if self._sentence:
             self._screen.sentence(self._sentence)
-        elif not self.results:
+        elif self._interrupted:
+            self._screen.sentence("\nInterrupted. The vhost and the user of this attempt are removed.")
+        elif not self.results or any(r.verdict == "interrupted" for r in self.results):  # nothing collected, or an error on the way
             self._screen.sentence(self._standard.getvalue())
-        elif any(r.verdict == "interrupted" for r in self.results):
-            self._screen.sentence("\nInterrupted; the vhost and the user of this attempt are removed.")
         else:
             for results in self.results:
                 self._screen.title(results)
