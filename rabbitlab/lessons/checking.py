@@ -33,14 +33,21 @@ def check(units: list[Unit]) -> int:
     """Print every finding in *units*; see :func:`rabbitlab.lessons.check`."""
     console = Console()
     found = {unit: findings(unit) for unit in units}
-    for unit_findings in found.values():
-        for finding in unit_findings:
-            console.print(f"[red]{escape(finding.where)}[/red]: {escape(finding.what)}", highlight=False, soft_wrap=True)
-        for mend in dict.fromkeys(finding.mend for finding in unit_findings):
-            console.print(f"    {mend}", highlight=False, soft_wrap=True)
+    for unit_findings in filter(None, found.values()):
+        console.print(escape(described(unit_findings)), style="red", highlight=False, soft_wrap=True)
     wrong = sum(bool(unit_findings) for unit_findings in found.values())
     console.print(f"{len(units)} notebooks, {wrong} not as their pages say.", highlight=False)
     return 1 if wrong else 0
+
+
+def described(found: list[Finding]) -> str:
+    """Each finding on a line, and under those of one unit the command that mends them."""
+    lines = []
+    for finding, following in zip_longest(found, found[1:]):
+        lines.append(f"{finding.where}: {finding.what}")
+        if following is None or following.mend != finding.mend:
+            lines.append(f"    {finding.mend}")
+    return "\n".join(lines)
 
 
 def findings(unit: Unit) -> list[Finding]:

@@ -112,9 +112,9 @@ def _notebook_uri(page_uri: str) -> str:
 def _refuse_stale(lessons: list[units.Unit]) -> None:
     found = [finding for unit in lessons for finding in checking.findings(unit)]
     if found and not _serving:
-        raise PluginError("\n".join(f"{finding.where}: {finding.what}\n    {finding.mend}" for finding in found))
-    for finding in found:
-        log.info("%s: %s Mend it: %s", finding.where, finding.what, finding.mend)
+        raise PluginError(checking.described(found))
+    if found:
+        log.info("Some outputs are left out:\n%s", checking.described(found))
 
 
 def _marked(markdown: str, with_outputs: bool) -> str:
