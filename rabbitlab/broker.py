@@ -151,7 +151,20 @@ def queues(*, vhost: str = "/") -> list[str]:
     Raises:
         LookupError: when there is no such virtual host.
     """
-    return sorted(found["name"] for found in api(path("queues", vhost) + "?disable_stats=true"))
+    return sorted(found["name"] for found in listed("queues", vhost=vhost))
+
+
+def listed(what: str, *, vhost: str = "/") -> list[dict]:
+    """The ``queues``, ``exchanges`` or ``bindings`` that are declared in *vhost*, as the management API lists them, without statistics.
+
+    Raises:
+        LookupError: when there is no such virtual host.
+    """
+    try:
+        return api(path(what, vhost) + "?disable_stats=true")
+    except LookupError:
+        there = ", ".join(sorted(found["name"] for found in api("vhosts?columns=name")))
+        raise LookupError(f"There is no virtual host {vhost!r}. There are: {there}.") from None
 
 
 def exists(queue: str, *, vhost: str = "/") -> bool:

@@ -3,8 +3,10 @@
 Producers are not drawn: a broker does not know who will publish next.
 """
 
+import contextvars
 import threading
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from rabbitlab import broker
@@ -14,6 +16,13 @@ DEFAULT_EXCHANGE = "(default exchange)"
 UNNAMED = "(named by the broker)"
 REDRAW = 0.3  # seconds between two pictures of live()
 
+# Dark text on light fills, and a stroke that shows on white and on black: the same in a light and in a dark theme.
+STYLES = {
+    "exchange": "fill:#ffe8cc,stroke:#e8590c,color:#1a1a1a",
+    "queue": "fill:#d0ebff,stroke:#1c7ed6,color:#1a1a1a",
+    "consumer": "fill:#d3f9d8,stroke:#37b24d,color:#1a1a1a",
+}
+
 
 @dataclass(frozen=True)
 class Queue:
@@ -21,31 +30,34 @@ class Queue:
 
     Attributes:
         name: Its name, or :data:`UNNAMED` where the broker made one up.
-        type: ``classic``, ``quorum`` or ``stream``, with ``exclusive`` where it is.
+        kind: ``classic queue``, ``exclusive classic queue``, ``quorum queue``, ``stream``.
         counts: What it holds.
         nodes: ``leader rabbit1, members rabbit1 rabbit2 rabbit3``, or empty when not asked for.
     """
 
     name: str
-    type: str
+    kind: str
     counts: broker.Counts
     nodes: str = ""
 
     @property
     def holds(self) -> str:
-        return f"{self.counts.ready} ready, {self.counts.unacked} unacked"
+        ready = f"{self.counts.ready} ready"
+        return f"{ready}, {self.counts.unacked} unacknowledged" if self.counts.unacked else ready
 
     @property
     def consumers(self) -> str:
-        return {0: "", 1: "1 consumer"}.get(self.counts.consumers, f"{self.counts.consumers} consumers")
+        """``1 consumer``, or empty for none."""
+        number = self.counts.consumers
+        return f"{number} consumer{'s' if number > 1 else ''}" if number else ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Binding:
-    """An arrow: from the exchange *source* to *target*, which is a queue or another exchange."""
+    """An arrow from the exchange *source* to *target*: ``("queue", name)`` or ``("exchange", name)``."""
 
     source: str
-    target: tuple[str, str]  # ("queue" or "exchange", its real name)
+    target: tuple[str, str]
     label: str
 
 
@@ -57,7 +69,7 @@ class Topology:
         vhost: The virtual host.
         exchanges: Name and type of each exchange drawn; ``""`` is the default exchange.
         bindings: The arrows.
-        queues: Real name to what is drawn.
+        queues: Real name of each queue, and how it is drawn.
     """
 
     vhost: str
@@ -80,24 +92,29 @@ class Topology:
 
 
 def draw(*queues: str, vhost: str = "/", nodes: bool = False) -> Topology:
-    """The topology of *vhost* as it is now; in a notebook, the last line of a cell shows it.
+    """The topology of *vhost* as it is now; as the last line of a notebook's cell it is shown as a picture.
 
     Args:
         queues: Draw only these, and the exchanges, bindings and consumers that touch them; every queue and exchange when none is named.
         vhost: The virtual host.
-        nodes: Also show which node leads a queue and which hold a copy.
+        nodes: Also show which node leads a queue, and which hold a copy.
 
     Raises:
         LookupError: a queue that is named, or the virtual host, does not exist.
+        Mendable: no node answers.
     """
-    return _look(queues, vhost, nodes=nodes, fresh=True)
+    there = set(broker.queues(vhost=vhost))
+    for name in queues:
+        if name not in there:
+            raise broker.no_such_queue(name, vhost)
+    return _look(queues, vhost, nodes=nodes)
 
 
 @contextmanager
-def live(*queues: str, vhost: str = "/"):
+def live(*queues: str, vhost: str = "/") -> Iterator[None]:
     """Redraw the picture while the body of the ``with`` moves messages; the last picture stays.
 
-    In a notebook the picture changes in place, about three times a second. Elsewhere the last one is printed.
+    In a notebook the picture changes in place, about three times a second. Elsewhere only the last one is printed.
 
     Args:
         queues: As for :func:`draw`; they need not exist yet.
@@ -108,37 +125,54 @@ def live(*queues: str, vhost: str = "/"):
 
     def redraw() -> None:
         while not over.wait(REDRAW):
-            try:
-                screen.update(_look(_there(queues, vhost), vhost, nodes=False, fresh=False))
-            except Exception:  # a picture missed while the broker is busy or gone is no reason to stop the body
-                continue
+            with suppress(Exception):  # a picture missed while the broker is busy or gone is no reason to stop the body
+                screen.update(_look(queues, vhost, fresh=False))
 
-    painter = threading.Thread(target=redraw, name="topology.live", daemon=True)
+    # A thread has no context of its own: given this one, its pictures go to the cell that started it.
+    painter = threading.Thread(target=contextvars.copy_context().run, args=[redraw], name="topology.live", daemon=True)
     if screen:
-        screen.display(_look(_there(queues, vhost), vhost, nodes=False, fresh=False))
+        screen.display(_look(queues, vhost, fresh=False))
         painter.start()
     try:
         yield
-    finally:
-        over.set()
-        if screen:
-            painter.join()
-        last = _look(_there(queues, vhost), vhost, nodes=False, fresh=True)
-        screen.update(last) if screen else print(last)
+    except BaseException:
+        with suppress(Exception):
+            _end(over, painter, screen, queues, vhost)
+        raise
+    _end(over, painter, screen, queues, vhost)
 
 
 def show(vhost: str = "/") -> None:
     """Print the topology of *vhost* in the terminal.
 
     Raises:
-        Mendable: there is no such virtual host.
+        Mendable: there is no such virtual host, or no node answers.
     """
     from rich.console import Console
 
     names = sorted(found["name"] for found in broker.api("vhosts?columns=name"))
     if vhost not in names:
-        raise Mendable(f"There is no virtual host {vhost!r}. Try one of: ./lab topology {' | '.join(names)}")
-    Console(highlight=False).print(str(draw(vhost=vhost)), markup=False)
+        raise Mendable(f"There is no virtual host {vhost!r}. Try one of: {', '.join(f'./lab topology {name}' for name in names)}")
+    topology = draw(vhost=vhost)
+    console = Console(highlight=False)
+    if topology.queues or topology.exchanges:
+        console.print(_tree(topology), _table(topology), sep="\n")
+    else:
+        console.print(
+            f"{topology}\nRun a lesson's notebook, or declare one: channel.queue_declare(queue='orders', durable=True)", markup=False
+        )
+
+
+def _end(over: threading.Event, painter: threading.Thread, screen, queues: tuple[str, ...], vhost: str) -> None:
+    """Stop the painter and leave the last picture, whose counts have come to rest."""
+    over.set()
+    if painter.is_alive():
+        painter.join()
+    last = _look(queues, vhost)
+    if screen:
+        screen.update(last)
+    else:
+        print(last)
 
 
 def _screen():
@@ -148,69 +182,47 @@ def _screen():
         from IPython.display import DisplayHandle
     except ImportError:
         return None
-    return DisplayHandle() if get_ipython() else None
+    return DisplayHandle() if hasattr(get_ipython(), "kernel") else None
 
 
-def _there(queues: tuple[str, ...], vhost: str) -> tuple[str, ...]:
-    return tuple(name for name in queues if broker.exists(name, vhost=vhost))
-
-
-def _look(wanted: tuple[str, ...], vhost: str, *, nodes: bool, fresh: bool) -> Topology:
-    """Ask the broker for everything that a picture of the *wanted* queues shows."""
-    known = {found["name"]: found for found in broker.api(broker.path("queues", vhost) + "?disable_stats=true")}
-    missing = [name for name in wanted if name not in known]
-    if missing:
-        raise broker.NoSuchQueue(
-            f"There is no queue {missing[0]!r} in the virtual host {vhost!r}. Queues there: {', '.join(sorted(known)) or 'none'}."
-        )
-    counts = broker.counts(wanted or known, vhost=vhost, fresh=fresh)
-    queues = {name: _queue(known[name], counts[name], nodes) for name in (dict.fromkeys(wanted) or known) if name in counts}
-    types = {found["name"]: found["type"] for found in broker.api(broker.path("exchanges", vhost) + "?disable_stats=true")}
-    every = [_binding(found) for found in broker.api(broker.path("bindings", vhost))]
-    bindings = _reaching(every, set(queues))
-    used = {binding.source for binding in bindings} | {
-        name for binding in bindings for kind, name in [binding.target] if kind == "exchange"
-    }
-    if not wanted:
-        used |= {name for name in types if name and not name.startswith("amq.")}
-        bindings = [binding for binding in every if binding.source in used]
-    if not wanted:
-        queues = dict(sorted(queues.items(), key=lambda item: (item[1].name, item[1].type, str(item[1].counts))))
-    exchanges = {name: types.get(name, "") for name in sorted(used)}
-    places = {("queue", name): n for n, name in enumerate(queues)}
-    bindings = [binding for binding in bindings if binding.target[0] == "exchange" or binding.target in places]
-    bindings.sort(
-        key=lambda binding: (
-            binding.source,
-            binding.target[0],
-            places.get(binding.target, 0),
-            binding.target[1] if binding.target not in places else "",
-            binding.label,
-        )
-    )
-    return Topology(vhost, exchanges, bindings, queues)
+def _look(wanted: tuple[str, ...], vhost: str, *, nodes: bool = False, fresh: bool = True) -> Topology:
+    """Ask the broker for everything that a picture of the *wanted* queues shows; of all when none is wanted."""
+    known = {found["name"]: found for found in broker.listed("queues", vhost=vhost)}
+    types = {found["name"]: found["type"] for found in broker.listed("exchanges", vhost=vhost)}
+    bindings = [_binding(found) for found in broker.listed("bindings", vhost=vhost)]
+    counts = broker.counts([name for name in dict.fromkeys(wanted or known) if name in known], vhost=vhost, fresh=fresh)
+    queues = {name: _queue(known[name], counts[name], nodes) for name in counts}
+    if wanted:
+        bindings = _leading_to(bindings, queues)
+        exchanges = set()
+    else:
+        exchanges = {name for name in types if name and not name.startswith("amq.")}
+        queues = dict(sorted(queues.items(), key=lambda item: _order(*item, bindings)))
+    exchanges |= {binding.source for binding in bindings}
+    return Topology(vhost, {name: types.get(name, "") for name in sorted(exchanges)}, _sorted(bindings, list(queues)), queues)
 
 
 def _queue(found: dict, counts: broker.Counts, nodes: bool) -> Queue:
     name = UNNAMED if found["name"].startswith("amq.gen-") else found["name"]
+    kind = "stream" if found["type"] == "stream" else f"{found['type']} queue"
     where = ""
     if nodes:
         members = sorted(member.partition("@")[2] for member in found.get("members") or [])
-        leader = (found.get("leader") or found.get("node") or "no leader").rpartition("@")[2]
+        leader = (found.get("leader") or found.get("node") or "none").rpartition("@")[2]
         where = f"leader {leader}, members {' '.join(members)}" if members else f"on {leader}"
-    return Queue(name, f"{found['type']}{', exclusive' if found['exclusive'] else ''}", counts, where)
+    return Queue(name, f"exclusive {kind}" if found["exclusive"] else kind, counts, where)
 
 
 def _binding(found: dict) -> Binding:
     label = found["routing_key"]
-    if found["destination"].startswith("amq.gen-") and not found["source"]:
+    if label.startswith("amq.gen-"):
         label = "its name"
-    if found["arguments"]:
+    elif any(not key.startswith("x-") or key == "x-match" for key in found["arguments"]):
         label = ", ".join(f"{key}={value}" for key, value in sorted(found["arguments"].items()))
     return Binding(found["source"], (found["destination_type"], found["destination"]), label)
 
 
-def _reaching(bindings: list[Binding], queues: set[str]) -> list[Binding]:
+def _leading_to(bindings: list[Binding], queues: dict[str, Queue]) -> list[Binding]:
     """The bindings by which a message can get to *queues*, through other exchanges too."""
     targets = {("queue", name) for name in queues}
     while True:
@@ -221,47 +233,98 @@ def _reaching(bindings: list[Binding], queues: set[str]) -> list[Binding]:
         targets = more
 
 
+def _order(name: str, queue: Queue, bindings: list[Binding]) -> tuple:
+    """By name; names that the broker made up differ on each run, so these by what is seen of them."""
+    arrows = sorted((binding.source, binding.label) for binding in bindings if binding.target == ("queue", name))
+    return (queue.name, queue.kind, queue.counts.ready, queue.counts.unacked, queue.counts.consumers, arrows)
+
+
+def _sorted(bindings: list[Binding], queues: list[str]) -> list[Binding]:
+    """The arrows to exchanges and to *queues*, in the order in which these are drawn."""
+    drawn = [binding for binding in bindings if binding.target[0] == "exchange" or binding.target[1] in queues]
+
+    def place(binding: Binding) -> tuple:
+        kind, name = binding.target
+        return (binding.source, kind, queues.index(name) if kind == "queue" else name, binding.label)
+
+    return sorted(drawn, key=place)
+
+
 def _exchange_name(name: str) -> str:
     return name or DEFAULT_EXCHANGE
 
 
+def _target_name(topology: Topology, binding: Binding) -> str:
+    kind, name = binding.target
+    return topology.queues[name].name if kind == "queue" else f"exchange {name}"
+
+
 def _text(topology: Topology) -> str:
-    """One line for each arrow, one for each queue."""
+    """Each exchange with its arrows, then a line for each queue."""
     lines = []
     for name, type in topology.exchanges.items():
-        lines.append(f"{_exchange_name(name)}{f' ({type})' if name else ''}")
+        lines.append(f"{name} ({type} exchange)" if name else DEFAULT_EXCHANGE)
         for binding in topology.bindings:
             if binding.source == name:
-                kind, target = binding.target
-                shown = topology.queues[target].name if kind == "queue" else f"exchange {target}"
-                lines.append(f"  --{binding.label}--> {shown}" if binding.label else f"  --> {shown}")
+                lines.append(f"  --{binding.label}--> {_target_name(topology, binding)}".replace("----> ", "--> "))
     for queue in topology.queues.values():
-        details = [queue.type, queue.holds, queue.consumers or "no consumer", queue.nodes]
+        details = [queue.kind, queue.holds, queue.consumers or "no consumer", queue.nodes]
         lines.append(f"[{queue.name}] {', '.join(detail for detail in details if detail)}")
     return "\n".join(lines) or f"The virtual host {topology.vhost!r} holds no queue yet."
 
 
+def _tree(topology: Topology):
+    """The exchanges and their arrows, for the terminal."""
+    from rich.text import Text
+    from rich.tree import Tree
+
+    tree = Tree(Text.assemble("virtual host ", (topology.vhost, "bold")))
+    for name, type in topology.exchanges.items():
+        branch = tree.add(Text.assemble((_exchange_name(name), "bold yellow"), f"  {type} exchange" if name else ""))
+        for binding in topology.bindings:
+            if binding.source == name:
+                branch.add(Text.assemble((f"{binding.label} ", "italic"), "→ ", (_target_name(topology, binding), "bold cyan")))
+    return tree
+
+
+def _table(topology: Topology):
+    """The queues and what they hold, for the terminal."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("queue", style="bold cyan")
+    table.add_column("type")
+    for column in ("ready", "unacknowledged", "consumers"):
+        table.add_column(column, justify="right")
+    for queue in topology.queues.values():
+        counts = queue.counts
+        table.add_row(Text(queue.name), queue.kind, str(counts.ready), str(counts.unacked), str(counts.consumers))
+    return table
+
+
 def _mermaid(topology: Topology) -> str:
-    exchange_ids = {name: f"exchange{n}" for n, name in enumerate(topology.exchanges)}
-    queue_ids = {name: f"queue{n}" for n, name in enumerate(topology.queues)}
+    ids = {("exchange", name): f"exchange{n}" for n, name in enumerate(topology.exchanges)}
+    ids |= {("queue", name): f"queue{n}" for n, name in enumerate(topology.queues)}
     lines = ["flowchart LR"]
     for name, type in topology.exchanges.items():
-        lines.append(f'  {exchange_ids[name]}{{{{"{_label(_exchange_name(name), type if name else "")}"}}}}:::exchange')
+        label = _label(_exchange_name(name), f"{type} exchange" if name else "")
+        lines.append(f'  {ids["exchange", name]}{{{{"{label}"}}}}:::exchange')
     for name, queue in topology.queues.items():
-        lines.append(f'  {queue_ids[name]}[("{_label(queue.name, queue.type, queue.holds, queue.nodes)}")]:::queue')
+        label = _label(queue.name, queue.kind, queue.holds, *queue.nodes.split(", "))
+        lines.append(f'  {ids["queue", name]}["{label}"]:::queue')
+        lines.append(f"  {ids['queue', name]}@{{ shape: das }}")  # a label given here would be read as Markdown
     for binding in topology.bindings:
-        target = (queue_ids if binding.target[0] == "queue" else exchange_ids)[binding.target[1]]
         arrow = f'-->|"{_label(binding.label)}"|' if binding.label else "-->"
-        lines.append(f"  {exchange_ids[binding.source]} {arrow} {target}")
-    for name, queue in topology.queues.items():
+        lines.append(f"  {ids['exchange', binding.source]} {arrow} {ids[binding.target]}")
+    for n, queue in enumerate(topology.queues.values()):
         if queue.consumers:
-            lines.append(f'  {queue_ids[name]} --> {queue_ids[name]}c(["{queue.consumers}"]):::consumer')
-    lines.append("  classDef exchange fill:#ffe8cc,stroke:#d9480f,color:#1a1a1a")
-    lines.append("  classDef queue fill:#d0ebff,stroke:#1864ab,color:#1a1a1a")
-    lines.append("  classDef consumer fill:#d3f9d8,stroke:#2b8a3e,color:#1a1a1a")
+            lines.append(f'  queue{n} --> consumers{n}(["{queue.consumers}"]):::consumer')
+    lines += [f"  classDef {name} {style}" for name, style in STYLES.items()]
     return "\n".join(lines)
 
 
 def _label(*lines: str) -> str:
-    """Text that mermaid shows as it is: whatever is not a letter, a digit or a space becomes a numeric entity."""
-    return "<br/>".join("".join(c if c.isalnum() or c == " " else f"#{ord(c)};" for c in line) for line in lines if line)
+    """Text that mermaid shows as it is: what could mean something to it, or to HTML, becomes a numeric entity."""
+    return "<br/>".join("".join(c if c.isalnum() or c in " ,()" else f"#{ord(c)};" for c in line) for line in lines if line)
