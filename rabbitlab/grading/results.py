@@ -58,12 +58,6 @@ class Results:
     def passed(self) -> bool:
         return self.verdict == PASSED
 
-    @property
-    def grader(self) -> str:
-        """The end of the grader's path: ``module_1_foundations/test_ex_01_first_producer.py``."""
-        module, stem = self.key.split("/")
-        return f"{module}/test_{stem}.py"
-
     def check(self, name: str) -> Check:
         """The check of this name; made when it is new."""
         for check in self.checks:

@@ -32,6 +32,7 @@ class Grading:
         self._attempt = None
         self._answer = None
         self._handlers = {}
+        self._checks = {}  # pytest's name of a check -> (results, check)
         self._screen: Screen | None = None
         self._sentence = ""  # in place of any result
         self._interrupted = False
@@ -49,7 +50,8 @@ class Grading:
 
     def expect(self, item) -> None:
         """Note a check before it runs."""
-        self._of(item).check(item.name)
+        results = self._of(item)
+        self._checks[item.nodeid] = results, results.check(item.name)
 
     def is_over(self, item) -> bool:
         """True once a check of the same grader has failed."""
@@ -69,11 +71,11 @@ class Grading:
 
     def pytest_runtest_logreport(self, report):
         """Show a check as soon as its outcome is known."""
-        for results in self.results if self._screen else ():
-            for check in results.checks:
-                if report.nodeid.endswith(f"{results.grader}::{check.name}") and self._is_news(report, check):
-                    self._screen.title(results)
-                    self._screen.check(check, results)
+        if self._screen and report.nodeid in self._checks:
+            results, check = self._checks[report.nodeid]
+            if report.when == "call" or (report.when == "setup" and check.outcome == outcomes.FAILED):
+                self._screen.title(results)
+                self._screen.check(check, results)
 
     @contextlib.contextmanager
     def attempt_for_check(self):
@@ -169,9 +171,6 @@ class Grading:
             for results in self.results:
                 self._screen.title(results)
                 self._screen.end(results)
-
-    def _is_news(self, report, check) -> bool:
-        return report.when == "call" or (report.when == "setup" and check.outcome == outcomes.FAILED)
 
     def _of(self, item) -> Results:
         stem = item.path.stem.removeprefix("test_")
