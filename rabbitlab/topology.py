@@ -16,11 +16,12 @@ DEFAULT_EXCHANGE = "(default exchange)"
 UNNAMED = "(named by the broker)"
 REDRAW = 0.3  # seconds between two pictures of live()
 
-# Dark text on light fills, and a stroke that shows on white and on black: the same in a light and in a dark theme.
+# Tints of whatever is behind, and the theme's own text on them: Material, JupyterLab and GitHub each set the text's colour,
+# light on dark or dark on light, and Material does so against any colour given here.
 STYLES = {
-    "exchange": "fill:#ffe8cc,stroke:#e8590c,color:#1a1a1a",
-    "queue": "fill:#d0ebff,stroke:#1c7ed6,color:#1a1a1a",
-    "consumer": "fill:#d3f9d8,stroke:#37b24d,color:#1a1a1a",
+    "exchange": "fill:#f0883e33,stroke:#e8590c",
+    "queue": "fill:#339af033,stroke:#1c7ed6",
+    "consumer": "fill:#51cf6633,stroke:#2f9e44",
 }
 
 
@@ -270,7 +271,11 @@ def _text(topology: Topology) -> str:
     for queue in topology.queues.values():
         details = [queue.kind, queue.holds, queue.consumers or "no consumer", queue.nodes]
         lines.append(f"[{queue.name}] {', '.join(detail for detail in details if detail)}")
-    return "\n".join(lines) or f"The virtual host {topology.vhost!r} holds no queue yet."
+    return "\n".join(lines) or _nothing(topology)
+
+
+def _nothing(topology: Topology) -> str:
+    return f"The virtual host {topology.vhost} holds no queue yet."
 
 
 def _tree(topology: Topology):
@@ -312,7 +317,7 @@ def _mermaid(topology: Topology) -> str:
         label = _label(_exchange_name(name), f"{type} exchange" if name else "")
         lines.append(f'  {ids["exchange", name]}{{{{"{label}"}}}}:::exchange')
     for name, queue in topology.queues.items():
-        label = _label(queue.name, queue.kind, queue.holds, *queue.nodes.split(", "))
+        label = _label(queue.name, queue.kind, *queue.holds.split(", "), *queue.nodes.split(", "))
         lines.append(f'  {ids["queue", name]}["{label}"]:::queue')
         lines.append(f"  {ids['queue', name]}@{{ shape: das }}")  # a label given here would be read as Markdown
     for binding in topology.bindings:
@@ -321,6 +326,8 @@ def _mermaid(topology: Topology) -> str:
     for n, queue in enumerate(topology.queues.values()):
         if queue.consumers:
             lines.append(f'  queue{n} --> consumers{n}(["{queue.consumers}"]):::consumer')
+    if not ids:
+        lines.append(f'  nothing["{_label(_nothing(topology))}"]')
     lines += [f"  classDef {name} {style}" for name, style in STYLES.items()]
     return "\n".join(lines)
 
