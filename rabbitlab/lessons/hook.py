@@ -140,4 +140,4 @@ def _download(unit: units.Unit, page: Page, files: Files) -> str:
         return ""
     link = f'<a href="{escape(file.url_relative_to(page.file))}" download="{unit.stem}.ipynb">Download</a>'
     words = f"<b>Lesson {pages.number(unit)}</b> as a notebook: <code>{notebook.shown(unit.notebook)}</code>"
-    return f'<p class="notebook">{_ICON}<span>{words}</span>{link}</p>\n'
+    return f'<p class="notebook"><span>{_ICON} {words}</span>{link}</p>\n'

@@ -19,6 +19,12 @@ def shot(page, name: str) -> None:
     page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
 
+def brightness(locator, prop: str) -> float:
+    """0 for black, 255 for white, of an element's colour."""
+    colour = locator.evaluate(f"element => getComputedStyle(element).{prop}")
+    return sum(float(part) for part in re.findall(r"[\d.]+", colour)[:3]) / 3
+
+
 def with_a_picture() -> str:
     """The address of a lesson that shows a picture drawn from the live broker."""
     drawing = (unit for unit in units.every() if unit.kind == "lesson" and "text/vnd.mermaid" in unit.notebook.read_text())
@@ -84,9 +90,8 @@ def test_a_picture_is_drawn_after_an_instant_navigation(site, open_page, dark):
     page.locator(f"article a[href*='{with_a_picture().split('/')[1]}']").first.click()
     page.locator(DRAWN).first.wait_for()
     assert page.evaluate("window.here") is True, "the page was loaded anew: navigation is not instant"
-    ink = page.locator(f"{DRAWN} .nodeLabel").first.evaluate("element => getComputedStyle(element).color")
-    brightness = sum(map(int, re.findall(r"\d+", ink)[:3])) / 3
-    assert (brightness > 128) is dark, f"{ink} cannot be read"
+    for ink in (".nodeLabel p", ".edgeLabel p"):
+        assert (brightness(page.locator(f"{DRAWN} {ink}").first, "color") > 128) is dark, f"{ink} cannot be read"
 
 
 def test_search_finds_a_word(site, open_page):
@@ -133,7 +138,6 @@ def test_a_quiz_explains_a_wrong_and_a_right_answer(site, open_page):
 def test_a_quiz_can_be_read_in_the_dark(site, open_page):
     page = open_page(f"{site}{MODULE}/quiz_module_1/", dark=True)
     for button in (page.locator(".quiz-reset-all-link").first, page.locator(".md-button").first):
-        ink = button.evaluate("element => getComputedStyle(element).color")
-        assert max(map(int, re.findall(r"\d+", ink)[:3])) > 150, f"{ink} on a dark ground"
+        assert brightness(button, "color") > 130
     page.locator(".quiz:has(input[type=radio])").first.locator("input:not([data-correct])").first.click()
     shot(page, "site-quiz-dark")
