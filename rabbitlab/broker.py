@@ -8,15 +8,17 @@ figure counts once it has stayed the same for :data:`CALM`.
 The questions are asked as the lab's own administrator (:data:`rabbitlab.nodes.ADMIN`), in any virtual host.
 """
 
+import http.client
 import os
 import re
+import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from json import dumps, loads
 from typing import Any, TypeVar
-from urllib.parse import quote
-
-import httpx
+from urllib.parse import quote, urlencode
 
 from rabbitlab.errors import Mendable
 from rabbitlab.nodes import ADMIN, HOST, NODES, Node
@@ -275,49 +277,84 @@ def api(path: str, method: str = "GET", json: object = None) -> Any:
 
 def _call(path: str, method: str = "GET", json: object = None) -> tuple[Any, Node]:
     """As :func:`api`, with the node that answered."""
-    answer, node = _first_answer(path, method, json)
-    if answer.status_code == 404:
+    status, text, node = _first_answer(path, method, json)
+    if status == 404:
         raise LookupError(f"The management API knows no {path.partition('?')[0]}.")
-    if answer.status_code == 401:
-        raise Mendable(f"What answers on port {node.management} is not the course's cluster. Run ./lab doctor to see what it is.")
-    if answer.is_error:
-        raise ValueError(f"{method} {path}: {answer.status_code} {answer.text.strip()}")
-    return (answer.json() if answer.content else None), node
+    if status == 401:
+        raise Mendable(f"Another RabbitMQ than the course's answers on port {node.management}. To see which, run ./lab doctor")
+    if status >= 400:
+        raise ValueError(f"{method} {path}: {status} {text.strip()}")
+    return (loads(text) if text else None), node
 
 
-def _first_answer(path: str, method: str, json: object) -> tuple[httpx.Response, Node]:
-    """Ask the nodes in turn, first the one that answered last."""
+def _first_answer(path: str, method: str, json: object) -> tuple[int, str, Node]:
+    """Ask the nodes in turn, first the one that answered last. A node that says 500 or 503 speaks for itself; the next may do better."""
     global _answered
+    excuse = None
     for patience in PATIENCE:
         for node in sorted(NODES, key=lambda node: node is not _answered):
             try:
-                answer = _client().request(
-                    method,
-                    f"http://{HOST}:{node.management}/api/{path}",
-                    json=json,
-                    timeout=httpx.Timeout(patience, connect=0.5),
-                )
-            except httpx.TransportError as failure:
-                if method == "POST" and not isinstance(failure, httpx.ConnectError | httpx.ConnectTimeout):
+                status, text = _exchange(node.management, method, f"/api/{path}", patience, json)
+            except ConnectionRefusedError:
+                continue
+            except (OSError, http.client.HTTPException):
+                if method == "POST":
                     raise  # it may have been done, and a second one would do it twice
                 continue
-            if answer.status_code not in (500, 503):
+            if status not in (500, 503):
                 _answered = node
-                return answer, node
+                return status, text, node
+            excuse = status, text, node
+        if excuse:
+            return excuse
     ports = ", ".join(str(node.management) for node in NODES)
     raise Mendable(f"No node of the cluster answers on {HOST}, ports {ports}. Start it with ./lab up")
 
 
 _answered: Node = NODES[0]
-_clients: dict[int, httpx.Client] = {}
+_LOGIN = "Basic " + b64encode(":".join(ADMIN).encode()).decode()
 
 
-def _client() -> httpx.Client:
-    """The connections that are kept open, for this process alone: a forked one must not write into its parent's."""
-    if os.getpid() not in _clients:
-        _clients.clear()
-        _clients[os.getpid()] = httpx.Client(auth=ADMIN, trust_env=False, verify=False)
-    return _clients[os.getpid()]
+class _Kept(threading.local):
+    """Connections kept open, by process and port: threads share none, and a forked process does not write into its parent's."""
+
+    def __init__(self):
+        self.open: dict[tuple[int, int], http.client.HTTPConnection] = {}
+
+
+_kept = _Kept()
+
+
+def _exchange(port: int, method: str, target: str, patience: float, body: object = None) -> tuple[int, str]:
+    """One request and its answer, within *patience* seconds, on the connection that is open or on a new one.
+
+    http.client, because importing httpx takes five times as long, and every command and notebook would wait for it.
+    """
+    connection = _kept.open.pop((os.getpid(), port), None)
+    if connection:
+        try:
+            return _ask(connection, port, method, target, patience, body)
+        except (ConnectionError, http.client.BadStatusLine):
+            pass  # the node has closed it since; it has not read this request
+    return _ask(http.client.HTTPConnection(HOST, port), port, method, target, patience, body)
+
+
+def _ask(connection: http.client.HTTPConnection, port: int, method: str, target: str, patience: float, body: object) -> tuple[int, str]:
+    """Send and read; keep the connection if all went well, close it if not."""
+    connection.timeout = patience
+    if connection.sock:
+        connection.sock.settimeout(patience)
+    headers = {"Authorization": _LOGIN, "Content-Type": "application/json"}
+    try:
+        connection.request(method, target, None if body is None else dumps(body), headers)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+    except BaseException:
+        connection.close()
+        raise
+    if not answer.will_close:
+        _kept.open[os.getpid(), port] = connection
+    return answer.status, text
 
 
 def _settled(read: Callable[[], _Value], calm: float = CALM, within: float = 1.0) -> _Value:
@@ -464,8 +501,7 @@ _METRIC = re.compile(r'^rabbitmq_detailed_(\w+)\{.*?queue="((?:[^"\\]|\\.)*)".*\
 
 def _metric(node: Node, family: str, metric: str, vhost: str) -> dict[str, int]:
     """A metric of each queue that lives on *node*, from its Prometheus endpoint, which shows what the queues reported last."""
-    url = f"http://{HOST}:{node.metrics}/metrics/detailed"
-    text = _client().get(url, params={"family": family, "vhost": vhost}, timeout=PATIENCE[-1]).text
+    _, text = _exchange(node.metrics, "GET", f"/metrics/detailed?{urlencode({'family': family, 'vhost': vhost})}", PATIENCE[-1])
     return {_unescaped(name): int(value) for found, name, value in _METRIC.findall(text) if found == metric}
 
 
