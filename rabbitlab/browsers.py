@@ -1,4 +1,5 @@
 """The browser that the site's tests drive."""
+
 import shutil
 import sys
 
@@ -26,7 +27,9 @@ def ensure(yes: bool = False) -> str:
         Mendable: when there is none, with the command that gets one.
     """
     if not path():
-        engine.apt_install(["chromium"], why="the browser tests drive it", yes=yes, otherwise=f"{sys.executable} -m playwright install chromium")
+        engine.apt_install(
+            ["chromium"], why="the browser tests drive it", yes=yes, otherwise=f"{sys.executable} -m playwright install chromium"
+        )
     found = path()
     if not found:
         raise Mendable(f"The browser tests need Chromium. Get it with: {sys.executable} -m playwright install chromium")

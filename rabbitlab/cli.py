@@ -1,4 +1,5 @@
 """The command line. Every command is one call into one module, imported when it is called: together they cost 0.8 s."""
+
 import sys
 from typing import Annotated
 
@@ -141,7 +142,7 @@ def verify(
 
 
 @app.command(rich_help_panel=WRITE)
-def test(yes: Yes = False):
+def test(yes: Yes = False):  # noqa: PT028 - a command, no test
     """Everything: lint, tests, site, verify, notebooks, browser."""
     from rabbitlab import everything
 
@@ -157,7 +158,9 @@ def lessons_build(keys: Keys = None):
 
 
 @lessons_app.command("record")
-def lessons_record(keys: Keys = None, measured: Annotated[bool, typer.Option("--measured", help="Record cells that measure, too.")] = False):
+def lessons_record(
+    keys: Keys = None, measured: Annotated[bool, typer.Option("--measured", help="Record cells that measure, too.")] = False
+):
     """Run every cell on the cluster and store the outputs."""
     from rabbitlab import lessons
 

@@ -1,4 +1,5 @@
 """./lab test: everything that must hold before a change lands, in one run with one closing line."""
+
 import os
 import subprocess
 import sys

@@ -2,6 +2,7 @@
 
 docker-compose.yml is what starts them; a test keeps the two equal.
 """
+
 from dataclasses import dataclass
 
 

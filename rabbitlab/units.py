@@ -3,6 +3,7 @@
 A unit's key is its module folder and its file stem, ``module_1_foundations/ex_01_first_producer``. On the command line it may be
 shortened to what is unique: ``1/ex_01``, ``1/project``, ``1/01``; a bare number is the whole module.
 """
+
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path

@@ -3,6 +3,7 @@ and each wrong answer fails on its own check with its own feedback.
 
 A course can rot in each of these ways without anybody noticing; this is where it is noticed.
 """
+
 import ast
 import json
 import os

@@ -1,4 +1,5 @@
 """What all tests of the package share: the cluster, when one runs."""
+
 import os
 
 import pytest

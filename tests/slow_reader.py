@@ -1,6 +1,7 @@
 """A pytest plugin that reads like a person: with ``--reader-pause SECONDS`` nbval waits that long before a cell whenever the notebook's
 kernel holds an AMQP connection. Where none is held a pause cannot matter, so none is made.
 """
+
 import time
 
 import psutil

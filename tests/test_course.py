@@ -1,4 +1,5 @@
 """What the course promises of itself: the form of lessons and exercises, one name for each thing, and nothing that names a machine."""
+
 import ast
 import inspect
 import re
@@ -70,7 +71,9 @@ class TestCells:
     def test_waits_for_conditions(self, unit):
         for _, code in cells(unit):
             for line in code.splitlines():
-                assert "sleep(" not in line or re.search(r"def |# ", line), f"{unit.source} sleeps without saying why on the line: {line.strip()}"
+                assert "sleep(" not in line or re.search(r"def |# ", line), (
+                    f"{unit.source} sleeps without saying why on the line: {line.strip()}"
+                )
 
 
 def imported(tree: ast.Module) -> list[str]:
@@ -176,7 +179,9 @@ def tracked() -> list[Path]:
 
 
 def test_no_file_names_a_package_registry_or_a_machine():
-    hosts = "|".join(re.escape(host) for host in ("pypi" + ".org", "pythonhosted" + ".org", "registry.npmjs" + ".org", "deb.debian" + ".org"))
+    hosts = "|".join(
+        re.escape(host) for host in ("pypi" + ".org", "pythonhosted" + ".org", "registry.npmjs" + ".org", "deb.debian" + ".org")
+    )
     forbidden = re.compile(rf"https?://[^\s\"')]*(?:{hosts})|/(?:root|work)/")
     named_by = [p for p in tracked() if p.suffix not in (".png", ".ico") and forbidden.search(p.read_text(errors="replace"))]
     assert not named_by

@@ -1,4 +1,5 @@
-"""Between two cells a person reads: a connection left open then must outlive the pause (outline.md calls this thread "a reader is slow")."""
+"""Between two cells a person reads: a connection left open then must outlive the pause ("a reader is slow")."""
+
 import socket
 import subprocess
 import sys
@@ -15,7 +16,19 @@ from tests.slow_reader import holds_a_connection
 @pytest.mark.cluster
 def test_every_lesson_passes_with_200_seconds_between_cells():
     notebooks = [str(unit.notebook) for unit in units.every() if unit.kind == "lesson" and unit.notebook.exists()]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.slow_reader", "--reader-pause", "200", "--nbval", "-p", "no:cacheprovider"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "tests.slow_reader",
+        "--reader-pause",
+        "200",
+        "--nbval",
+        "-p",
+        "no:cacheprovider",
+    ]
     done = subprocess.run([*command, "-n", str(len(notebooks)), *notebooks], cwd=ROOT, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
 
