@@ -37,13 +37,13 @@ def test_each_order_is_packed(attempt, answer):
         saw=f"All three orders were packed. When pack_orders returned, RabbitMQ had {seen['unacked']} of them marked as delivered and "
         "not acknowledged.",
         rule="A message stays in its queue until it is acknowledged; delivered is not yet done.",
-        look="Lesson 1.2, the two receipts; ./lab hint 1/ex_02",
+        look="Lesson 1.2, 'Sign for it'; ./lab hint 1/ex_02",
     )
     assert seen["ready"] == 0, feedback(
         saw=f"All three orders were packed. When pack_orders had returned, {told(left(attempt))} lay in the queue again, to be packed "
         "twice.",
         rule="What was delivered and not acknowledged is ready again once the channel or the connection by which it came is closed.",
-        look="Lesson 1.4, 'Get bytes back'; ./lab hint 1/ex_02",
+        look="Lesson 1.2, 'Leave without signing'; ./lab hint 1/ex_02",
     )
     assert seen["returned"] == 3, feedback(
         saw=f"Three orders were packed, and pack_orders returned {seen['returned']!r}.",
@@ -75,7 +75,7 @@ def test_the_rest_stays_ready(attempt, answer):
         saw=f"Two of five orders were packed, {told(seen['packed'])}. Of the other three the queue holds {told(after)}; the rest is in no "
         "queue, and nobody packed it.",
         rule="A message that was acknowledged is gone, packed or not. With automatic acknowledgement that is the moment when it is sent.",
-        look="Lesson 1.2, the two receipts; ./lab hint 1/ex_02",
+        look="Lesson 1.2, 'Sign for it': what acknowledges in your program, and when? ./lab hint 1/ex_02",
     )
 
 
@@ -104,7 +104,7 @@ def test_an_order_survives_a_stumble(attempt, answer):
         look="Lesson 1.2, 'Sign for it'; ./lab hint 1/ex_02",
     )
     assert not [order for order in seen["packed"] if order in after], feedback(
-        saw=f"{told(seen['packed'])} were packed before pack() raised an exception at order 3, and the queue holds {told(after)}.",
+        saw=f"pack() raised an exception at order 3. Packed by then: {told(seen['packed'])}. In the queue afterwards: {told(after)}.",
         rule="Whatever is not acknowledged at the moment when the connection closes is ready again, packed or not.",
         look="Lesson 1.2, the table at the end: who has the message when? ./lab hint 1/ex_02",
     )

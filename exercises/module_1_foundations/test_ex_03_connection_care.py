@@ -128,7 +128,7 @@ def test_a_wrong_password_is_tried_once(attempt, answer):
         seen = knock(attempt, answer, door, attempt.parameters(port=door.port, credentials=wrong), tries=5, most=1)
 
     assert door.knocks <= 1, feedback(
-        saw="RabbitMQ refused user and password, and your program came back with the same ones.",
+        saw="RabbitMQ refused user and password, and your program knocked again.",
         rule="RabbitMQ gives the same login the same answer until somebody changes the account. It logs each refusal, and many of them "
         "look like somebody who guesses.",
         look="Lesson 1.5, 'Know when to give up'; ./lab hint 1/ex_03",

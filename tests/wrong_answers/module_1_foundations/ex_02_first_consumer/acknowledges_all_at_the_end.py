@@ -1,7 +1,7 @@
 """Saves acknowledgements: one for all of them, after the last was packed.
 
 Fails: test_an_order_survives_a_stumble
-Says: order 1, order 2 were packed before pack() raised
+Says: Packed by then: order 1, order 2. In the queue afterwards: order 1
 """
 
 import json

@@ -1,7 +1,7 @@
 """Lets pika repeat the connecting, which repeats a refused login as well.
 
 Fails: test_a_wrong_password_is_tried_once
-Says: came back with the same ones
+Says: and your program knocked again
 """
 
 import json

@@ -1,7 +1,7 @@
 """Tries again whatever the error is, a refused login too.
 
 Fails: test_a_wrong_password_is_tried_once
-Says: came back with the same ones
+Says: and your program knocked again
 """
 
 import json
