@@ -388,7 +388,7 @@ class TestEndings:
         folder = tmp_path / "exercises" / "module_9_ends"
         folder.mkdir(parents=True)
         (folder / "test_ex_01_ends.py").write_text(GRADER.lstrip().replace("within=2", "within=60"))
-        (folder / "ex_01_ends.py").write_text("import time\ndef send(parameters, count):\n    time.sleep(60)\n")
+        (folder / "ex_01_ends.py").write_text("import time\ndef send(parameters, count):\n    open('started', 'w')\n    time.sleep(60)\n")
         command = [sys.executable, "-m", "pytest", "-p", "rabbitlab.grading.plugin", "-p", "no:cacheprovider", "--results", "r.json"]
         run = subprocess.Popen(
             [*command, str(folder / "test_ex_01_ends.py")],
@@ -398,17 +398,18 @@ class TestEndings:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        return run, self.wait_for(lambda: next(iter(self.rooms_of(run.pid)), None))
+        self.wait_for((tmp_path / "started").exists)
+        (name,) = self.rooms_of(run.pid)
+        return run, name
 
     def rooms_of(self, pid: int) -> list[str]:
         return [v["name"] for v in management.call("GET", "vhosts") if f'"pid": {pid},' in v.get("description", "")]
 
-    def wait_for(self, condition, within: float = 20):
+    def wait_for(self, condition, within: float = 30):
         end = time.monotonic() + within
-        while not (found := condition()):
+        while not condition():
             assert time.monotonic() < end, "waited in vain"
             time.sleep(0.05)
-        return found
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "kill -TERM"])
     def test_being_asked_to_end_it_cleans_up(self, tmp_path, number):
@@ -427,7 +428,7 @@ class TestEndings:
         sweep()
         assert self.rooms_of(run.pid) == [name], "the room of a run that is alive stays"
         run.kill()
-        run.communicate(timeout=20)
+        run.communicate(timeout=20)  # its answer is gone with it, or this would wait for the minute that it sleeps
         sweep()
         assert self.rooms_of(run.pid) == []
         assert name not in [u["name"] for u in management.call("GET", "users")]

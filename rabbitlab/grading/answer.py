@@ -2,19 +2,14 @@
 
 import contextlib
 import io
-import os
 import pickle
-import select
-import signal
 import sys
-import tempfile
-import time
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rabbitlab.grading import child, explain
+from rabbitlab.grading import explain
+from rabbitlab.grading.process import Process
 from rabbitlab.grading.verdict import Verdict
 
 MOST_OUTPUT = 256 * 1024  # bytes
@@ -77,24 +72,21 @@ class Answer:
 
 
 class Running:
-    """A run in the background.
-
-    Attributes:
-        pid: Its process.
-    """
+    """A run in the background."""
 
     def __init__(self, answer: Answer, attempt, fn, within: float, raises: tuple, so_far):
         self._answer, self._attempt, self._within, self._so_far = answer, attempt, within, so_far
-        self._raises = tuple(raises) if isinstance(raises, (tuple, list)) else (raises,)
-        self._output, self._message = bytearray(), bytearray()
-        self._ended = self._killed = False
-        self._status: int | None = None
-        self._seconds = 0.0
+        self._ended = False
         self._run: Run | None = None
         self._verdict: Verdict | None = None
-        self._place = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end of the run
-        self._fork(fn)
+        expected = tuple(raises) if isinstance(raises, (tuple, list)) else (raises,)
+        self._process = Process(answer.path, answer.name, fn, expected, within, forget=attempt._running.clear)
         attempt._running.append(self)
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
 
     @property
     def alive(self) -> bool:
@@ -111,7 +103,9 @@ class Running:
         while not self._ended:
             self._pump(0.05)
         self._attempt.settle()
-        return self._result()
+        if self._verdict:
+            raise self._verdict
+        return self._run
 
     def look(self) -> None:
         """Take in what it printed, and raise its verdict when it has failed already."""
@@ -122,128 +116,56 @@ class Running:
     def kill(self) -> None:
         """Kill the process and all that it started, as a power cut would. Its connections are gone when this returns."""
         if not self._ended:
-            self._killed = True
-            self._end()
+            self._end(lambda: None)
             self._attempt.settle()
-
-    def _result(self) -> Run:
-        if self._verdict:
-            raise self._verdict
-        return self._run
-
-    def _fork(self, fn) -> None:
-        output, output_end = os.pipe()
-        report, report_end = os.pipe()
-        self._started = time.monotonic()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # a fork with threads about: the graders' process has none at work
-            self.pid = os.fork()
-        if self.pid == 0:
-            os.close(output)
-            os.close(report)
-            self._attempt._running.clear()  # the other runs are no children of this process
-            child.live(self._answer.path, self._answer.name, fn, self._raises, self._within, output_end, report_end, self._place.fileno())
-        os.close(output_end)
-        os.close(report_end)
-        os.set_blocking(output, False)
-        os.set_blocking(report, False)
-        self._pipes = {output: self._output, report: self._message}
 
     def _pump(self, timeout: float) -> None:
         """Read what there is, and end the run when it is over, too late or too loud."""
         if self._ended:
             return
-        left = self._within - (time.monotonic() - self._started)
-        self._read(max(0, min(timeout, left)))
-        if len(self._output) > MOST_OUTPUT:
-            self._fail(explain.flood(self._answer.path, self._where_it_is(), MOST_OUTPUT))
-        elif self._complete() or self._exited():
-            self._end()
+        left = self._within - self._process.seconds
+        self._process.read(max(0, min(timeout, left)))
+        if len(self._process.output) > MOST_OUTPUT:
+            place = self._process.place()
+            self._end(lambda: explain.flood(self._answer.path, place, MOST_OUTPUT))
+        elif self._process.is_over():
+            self._end(self._judge)
         elif left <= 0:
             told = [self._so_far()] if self._so_far else []
             told.append(self._attempt.state())
-            self._fail(explain.too_late(self._answer.path, self._where_it_is(), self._within, told))
+            place = self._process.place()
+            self._end(lambda: explain.too_late(self._answer.path, place, self._within, told))
 
-    def _read(self, timeout: float) -> None:
-        if not self._pipes:
-            time.sleep(min(timeout, 0.02))
-            return
-        for fd in select.select(list(self._pipes), [], [], timeout)[0]:
-            data = os.read(fd, 65536)
-            self._pipes[fd] += data
-            if not data:
-                self._close(fd)
-
-    def _close(self, fd: int) -> None:
-        os.close(fd)
-        del self._pipes[fd]
-
-    def _complete(self) -> bool:
-        return len(self._message) >= 8 and len(self._message) >= 8 + int.from_bytes(self._message[:8], "big")
-
-    def _exited(self) -> bool:
-        if self._status is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            self._status = status if pid else None
-        return self._status is not None
-
-    def _where_it_is(self) -> list[str]:
-        """Ask the process where it is: the lines that faulthandler writes, innermost frame first."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGUSR1)
-        end, text = time.monotonic() + 0.5, b""
-        while time.monotonic() < end:
-            time.sleep(0.02)
-            before, text = text, os.pread(self._place.fileno(), 65536, 0)
-            if text and text == before:
-                break
-        return text.decode(errors="replace").splitlines()
-
-    def _fail(self, verdict: Verdict) -> None:
-        self._verdict = verdict
-        self._end()
-
-    def _end(self) -> None:
-        """Kill the whole group, take in the last output, and conclude."""
+    def _end(self, judge: Callable[[], Verdict | None]) -> None:
+        """End the process, keep what it printed, and let *judge* say what to make of it."""
         self._ended = True
-        self._seconds = time.monotonic() - self._started
-        for kill in (os.killpg, os.kill):  # the group is there once the child has made it
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                if kill is os.killpg or self._status is None:
-                    kill(self.pid, signal.SIGKILL)
-        if self._status is None:
-            self._status = os.waitpid(self.pid, 0)[1]
-        while self._pipes and select.select(list(self._pipes), [], [], 0)[0] and len(self._output) <= MOST_OUTPUT + 65536:
-            self._read(0)
-        for fd in list(self._pipes):
-            self._close(fd)
-        self._place.close()
+        seconds = self._process.seconds
+        self._process.end()
         self._attempt._running.remove(self)
-        self._answer.printed = self._printed()
-        if not self._verdict:
-            self._conclude()
+        self._answer.printed = bytes(self._process.output[:MOST_OUTPUT]).decode(errors="replace")
+        self._run = Run(None, self._answer.printed, seconds)
+        self._verdict = judge()
 
-    def _conclude(self) -> None:
-        if self._killed:
-            self._run = Run(None, self._printed(), self._seconds)
-        elif not self._complete():
-            self._verdict = explain.gone(self._status, self._within)
-        else:
-            self._take(pickle.loads(bytes(self._message[8:])))
-
-    def _take(self, message: dict) -> None:
+    def _judge(self) -> Verdict | None:
+        """The verdict on a process that ended by itself; None when its run is a result."""
+        if len(self._process.output) > MOST_OUTPUT:  # with its last words
+            return explain.flood(self._answer.path, [], MOST_OUTPUT)
+        if self._process.report is None:
+            return explain.gone(self._process.status, self._within)
+        message = pickle.loads(self._process.report)
         if message["kind"] == "value":
-            try:
-                self._run = Run(_Rebuilder(io.BytesIO(message["value"])).load(), self._printed(), self._seconds)
-            except Exception as error:
-                self._verdict = explain.not_portable(self._answer.path, str(error))
-        elif "error" in message:
-            self._run = Run(None, self._printed(), self._seconds, error=_unpacked(*message["error"]))
-        else:
-            self._verdict = explain.verdict(self._answer.path, message)
+            return self._take(message["value"])
+        if "error" in message:
+            self._run = replace(self._run, error=_unpacked(*message["error"]))
+            return None
+        return explain.verdict(self._answer.path, message)
 
-    def _printed(self) -> str:
-        return bytes(self._output[:MOST_OUTPUT]).decode(errors="replace")
+    def _take(self, value: bytes) -> Verdict | None:
+        try:
+            self._run = replace(self._run, value=_Rebuilder(io.BytesIO(value)).load())
+        except Exception as error:
+            return explain.not_portable(self._answer.path, str(error))
+        return None
 
 
 class _Rebuilder(pickle.Unpickler):

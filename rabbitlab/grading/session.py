@@ -110,6 +110,8 @@ class Grading:
         self._close_room()
 
     def _open_room(self):
+        import pika  # noqa: F401 - here, and not anew in each forked process
+
         from rabbitlab.grading.attempt import Attempt
         from rabbitlab.grading.room import attempt_room
 
