@@ -56,7 +56,7 @@ def run() -> int:
         except Mendable as error:
             finding = Finding(str(error), "as said above")
         if finding.mend is None:
-            console.print(f"  ok  {name}: {finding.what}", markup=False)
+            console.print(f"  ok  {name}: {finding.what}", markup=False, soft_wrap=True)
         else:
             wrong += 1
             console.print(f"WRONG {name}: {finding.what}\n      Mend it: {finding.mend}", style="red", markup=False, soft_wrap=True)

@@ -66,7 +66,13 @@ def message_missing() -> str:
     from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
     parameters = pika.ConnectionParameters(
-        HOST, LOAD_BALANCER_PORT, credentials=pika.PlainCredentials(*ADMIN), socket_timeout=3, stack_timeout=3, heartbeat=10
+        host=HOST,
+        port=LOAD_BALANCER_PORT,
+        credentials=pika.PlainCredentials(*ADMIN),
+        socket_timeout=3,
+        stack_timeout=3,
+        blocked_connection_timeout=3,
+        heartbeat=10,
     )
     try:
         with pika.BlockingConnection(parameters) as connection:
@@ -75,6 +81,8 @@ def message_missing() -> str:
             queue = channel.queue_declare(queue="", exclusive=True).method.queue
             channel.basic_publish(exchange="", routing_key=queue, body=b"ready?", mandatory=True)
             _, _, body = channel.basic_get(queue=queue, auto_ack=True)
+    except pika.exceptions.ConnectionBlockedTimeout:
+        return "publishers are blocked by a memory or disk alarm (./lab doctor)"
     except (pika.exceptions.AMQPError, AMQPConnectorException, OSError) as error:
         return f"no message through the load balancer yet ({type(error).__name__})"
     return "" if body == b"ready?" else "a message through the load balancer did not come back"
