@@ -159,9 +159,7 @@ def show(vhost: str = "/") -> None:
     if topology.queues or topology.exchanges:
         console.print(_tree(topology), _table(topology), sep="\n")
     else:
-        console.print(
-            f"{topology}\nRun a lesson's notebook, or declare one: channel.queue_declare(queue='orders', durable=True)", markup=False
-        )
+        console.print(f"{topology} Run a lesson's notebook, and look again.", markup=False, soft_wrap=True)
 
 
 def _end(over: threading.Event, painter: threading.Thread, screen, queues: tuple[str, ...], vhost: str) -> None:
