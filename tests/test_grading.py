@@ -443,3 +443,21 @@ def test_plain_pytest_with_every_plugin_grades_alike(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "8 of 8 checks passed" in done.stdout
     assert "test session starts" not in done.stdout
+
+
+def test_several_graders_in_one_run_are_told_apart(tmp_path):
+    folder = tmp_path / "exercises" / "module_9_ends"
+    folder.mkdir(parents=True)
+    for number, source in (1, "def send(parameters, count):\n    raise NotImplementedError\n"), (2, GOOD):
+        (folder / f"test_ex_0{number}_ends.py").write_text(GRADER.lstrip().replace("9.1", f"9.{number}"))
+        (folder / f"ex_0{number}_ends.py").write_text(source)
+    command = [sys.executable, "-m", "pytest", "-p", "rabbitlab.grading.plugin", "-p", "no:cacheprovider", "--results", "r.json"]
+    env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run([*command, str(folder)], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+
+    first, second = done.stdout.split("Exercise 9.2")
+    assert "Not started yet" in first
+    assert "0 of 2 checks passed" in first
+    assert "2 of 2 checks passed" in second
+    assert [r["verdict"] for r in json.loads((tmp_path / "r.json").read_text())] == ["not_started", "passed"]
+    assert done.returncode == 1

@@ -41,7 +41,7 @@ class Results:
         verdict: ``passed``, or why not: ``failed``, ``not_started``, ``timeout``, ``exit``, ``flood``, ``syntax``, ``error``, or ``broken``
             when the grader itself stumbled, ``interrupted`` and ``no_cluster`` when nothing was judged.
         printed: What the answer printed in the check that failed.
-        seconds: From the start of the run to its end, the making and removing of its vhost included.
+        seconds: From the start of the run, or the end of the grader before, to the end of the last check.
         broken: pytest's report of a grader that stumbled.
     """
 

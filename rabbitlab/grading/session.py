@@ -71,11 +71,19 @@ class Grading:
 
     def pytest_runtest_logreport(self, report):
         """Show a check as soon as its outcome is known."""
-        if self._screen and report.nodeid in self._checks:
+        if self._screen and report.nodeid in self._checks and not report.skipped:
             results, check = self._checks[report.nodeid]
-            if report.when == "call" or (report.when == "setup" and check.outcome == outcomes.FAILED):
+            if report.when == "call" or (report.when == "setup" and report.failed):
                 self._screen.title(results)
                 self._screen.check(check, results)
+
+    def pytest_runtest_logfinish(self, nodeid):
+        """When the last check of a grader is through, show what came out of it."""
+        results, check = self._checks.get(nodeid, (None, None))
+        if results and results.checks[-1] is check:
+            self._conclude(results, otherwise="interrupted")
+            if self._screen and not self._sentence:
+                self._screen.end(results)
 
     @contextlib.contextmanager
     def attempt_for_check(self):
@@ -99,7 +107,7 @@ class Grading:
             return (yield)
         finally:
             self._close_room()
-            self._conclude(exitstatus)
+            self._finish()
 
     def pytest_keyboard_interrupt(self, excinfo):
         """Ctrl-C, or a signal that asks to end; also what pytest.exit raises, which has a sentence."""
@@ -151,28 +159,29 @@ class Grading:
         results.printed = self._answer.printed if self._answer else ""
         report.longrepr = str(told)
 
-    def _conclude(self, exitstatus: int) -> None:
-        seconds = time.monotonic() - self._began
+    def _conclude(self, results: Results, otherwise: str) -> None:
+        now = time.monotonic()
+        results.seconds, self._began = now - self._began, now
+        results.conclude(otherwise)
+
+    def _finish(self) -> None:
         for results in self.results:
-            results.seconds = seconds
-            results.conclude(otherwise="no_cluster" if self._sentence else "interrupted")
+            if not results.verdict:
+                self._conclude(results, otherwise="no_cluster" if self._sentence else "interrupted")
         file = self._config.getoption("--results")
         if file and self.results:
             outcomes.write(Path(file), self.results)
         if self._screen:
-            self._show()
+            self._say_what_went_wrong()
 
-    def _show(self) -> None:
+    def _say_what_went_wrong(self) -> None:
+        """With the run itself, and not with an answer; else nothing."""
         if self._sentence:
             self._screen.sentence(self._sentence)
         elif self._interrupted:
             self._screen.sentence("\nInterrupted. The vhost and the user of this attempt are removed.")
         elif not self.results or any(r.verdict == "interrupted" for r in self.results):  # nothing collected, or an error on the way
             self._screen.sentence(self._standard.getvalue())
-        else:
-            for results in self.results:
-                self._screen.title(results)
-                self._screen.end(results)
 
     def _of(self, item) -> Results:
         stem = item.path.stem.removeprefix("test_")
