@@ -53,7 +53,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 @event_priority(100)  # before mkdocs_quiz, which must be told
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Strip the options of fences, which Material would not understand, and mark where outputs go."""
-    page.meta.setdefault("quiz", {"enabled": "<quiz>" in markdown})  # or each page would carry 60 KB for quizzes that it has not
+    has_quiz = "<quiz>" in markdown
+    page.meta.setdefault("quiz", {"enabled": has_quiz})  # or each page would carry 60 KB for quizzes that it has not
+    page.meta.setdefault("search", {"exclude": has_quiz})  # or a search would show the answers
     is_lesson = page.file.src_uri in _lessons()
     markdown = _marked(markdown, with_outputs=is_lesson)
     return re.sub(r"^(# .+)$", rf"\1\n\n{_TOP}\n", markdown, count=1, flags=re.MULTILINE) if is_lesson else markdown

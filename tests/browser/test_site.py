@@ -98,11 +98,12 @@ def test_search_finds_a_word(site, open_page):
     page = open_page(site)
     page.locator(".md-search__input").click()
     page.keyboard.type("acknowledged")
-    result = page.locator(".md-search-result__link").first
+    result = page.locator(".md-search-result__link[href*='h=acknowledged']").first
     result.wait_for()
     shot(page, "site-search")
     result.click()
-    page.locator("article mark").first.wait_for()
+    page.locator("article mark:visible").first.wait_for()
+    assert "quiz" not in page.url, "a search must not lead to the answers of a quiz"
 
 
 def test_code_can_be_copied_and_output_cannot(site, open_page):
