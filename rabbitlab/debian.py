@@ -83,12 +83,13 @@ def allow_sudo(command: str) -> None:
         raise Mendable(f"This needs root, and sudo refuses. Ask whoever may to run: {command}")
 
 
-def logged(what: str, command: list[str], log: Path = LOG) -> int:
-    """Run a command with its output in *log* and a spinner meanwhile.
+def logged(what: str, command: list[str], log: Path | None = None) -> int:
+    """Run a command with its output in *log* (:data:`LOG` unless named) and a spinner meanwhile.
 
     Returns:
         Its exit status.
     """
+    log = log or LOG
     log.parent.mkdir(exist_ok=True)
     with Console().status(what), log.open("w") as output:
         return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=with_sbin()).returncode
