@@ -23,7 +23,7 @@ from rabbitlab.lessons import building, notebook, sanitize
 from rabbitlab.units import Unit
 
 CELL_TIMEOUT = 60  # seconds; a lesson's longest wait is for a missed heartbeat
-QUIET_ENVIRONMENT = {"NO_COLOR": "1", "COLUMNS": "100", "PYTHONWARNINGS": "default"}
+QUIET_ENVIRONMENT = {"NO_COLOR": "1", "COLUMNS": "100", "PYTHONWARNINGS": ""}
 
 
 class CellFailed(Exception):
