@@ -434,6 +434,31 @@ class TestEndings:
         assert name not in [u["name"] for u in management.call("GET", "users")]
 
 
+def test_a_cluster_that_goes_away_in_the_middle_is_no_verdict_on_the_answer(tmp_path):
+    folder = tmp_path / "exercises" / "module_9_ends"
+    folder.mkdir(parents=True)
+    gone = """
+from rabbitlab.grading import management
+from rabbitlab.nodes import Node
+
+def test_it_goes_away(attempt, answer):
+    management._order[:] = [Node("rabbit1", amqp=1, management=1, metrics=1)]
+    answer.start(lambda mine: mine.send())
+    attempt.exists("orders")
+"""
+    (folder / "test_ex_01_ends.py").write_text(gone)
+    (folder / "ex_01_ends.py").write_text("import time\ndef send():\n    time.sleep(60)\n")
+    command = [sys.executable, "-m", "pytest", "-p", "rabbitlab.grading.plugin", "-p", "no:cacheprovider", "--results", "r.json"]
+    env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run([*command, str(folder)], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=30)
+    sweep()
+
+    assert done.returncode == 1
+    assert "The cluster is not running. Start it with: ./lab up" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert json.loads((tmp_path / "r.json").read_text())["verdict"] == "no_cluster"
+
+
 def test_plain_pytest_with_every_plugin_grades_alike(tmp_path):
     grader = ROOT / "exercises" / "module_1_foundations" / "test_ex_01_first_producer.py"
     solution = ROOT / "solutions" / "module_1_foundations" / "ex_01_first_producer.py"

@@ -136,9 +136,11 @@ class Grading:
     def _close_room(self) -> None:
         room, self._room = self._room, None
         if room:
-            for running in list(self._attempt._running):
-                running.kill()
-            room.remove()
+            for end in (*(running.kill for running in self._attempt._running), room.remove):
+                try:
+                    end()
+                except Mendable as mendable:  # the cluster is gone; when it is back, the next run sweeps up
+                    self._sentence = str(mendable)
         while self._handlers:
             signal.signal(*self._handlers.popitem())
 
