@@ -7,6 +7,7 @@ A course can rot in each of these ways without anybody noticing; this is where i
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -175,8 +176,9 @@ def _cases(junit: Path) -> Iterable[ET.Element]:
 
 
 def _message(case: ET.Element) -> str:
-    text = (case[0].text or case[0].get("message") or "").strip()
-    return text[:600]
+    """What differs; the colours that nbval adds, and the cell's source, which the page shows, are left out."""
+    text = re.sub(r"(\x1b|#x1B)\[\d+m", "", case[0].text or case[0].get("message") or "")
+    return text.partition("Traceback:")[2].strip()[:2000] or text.strip()[-2000:]
 
 
 def _solution(unit: Unit) -> Proof:

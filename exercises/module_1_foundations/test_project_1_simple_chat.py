@@ -36,6 +36,12 @@ def test_people_hear_each_other(attempt, answer):
         rule="A message stays in its queue until it is acknowledged; what was delivered and not acknowledged will come again.",
         look="Lesson 1.2, 'Sign for it'; " + HINT,
     )
+    odd = [line for name in ("ada", "ben") for line in seen["heard"][name] if not _is_pair(line)]
+    assert not odd, feedback(
+        saw=f"read returned a list with {str(odd[0])[:80]} in it, a {type(odd[0]).__name__}.",
+        rule="RabbitMQ hands over bytes; what your program makes of them for its caller is your contract with the caller.",
+        look="Returns: in the docstring of read",
+    )
     lines = [("ada", "the lamps are in"), ("ben", "Grüße, café")]
     for name, joins in (("ada", ["ada", "ben"]), ("ben", ["ben"])):
         heard = [tuple(line) for line in seen["heard"][name]]
@@ -83,6 +89,7 @@ def test_who_has_left_hears_no_more(attempt, answer):
         p = attempt.parameters()
         mine.person.join(p, "ada")
         mine.person.join(p, "ben")
+        mine.person.leave(p, "dora")
         mine.person.leave(p, "ben")
         mine.person.say(p, "ben", "one more thing")
         mine.person.say(p, "ada", "he is gone")
@@ -92,7 +99,7 @@ def test_who_has_left_hears_no_more(attempt, answer):
     heard = answer.run(evening, within=8).value
 
     assert heard["ben"] == [("hub", "ben joined")], feedback(
-        saw=f"ben joined and left; then he spoke, and ada spoke. ben read {_told(heard['ben'])}.",
+        saw=f"ben joined and left (so did dora, who had never joined); then he spoke, and ada spoke. ben read {_told(heard['ben'])}.",
         rule="A queue without a consumer fills as long as somebody publishes to it; RabbitMQ does not know that nobody will come back.",
         look="The row 'leave' of the table in the brief; " + HINT,
     )
@@ -104,7 +111,16 @@ def test_who_has_left_hears_no_more(attempt, answer):
 
 
 def test_nonsense_does_not_stop_the_hub(attempt, answer):
-    nonsense = [b"\xff\xfe", "hello?", "[1, 2]", "null", {"kind": "join"}, {"name": "ada"}, {"kind": "dance", "name": "ada"}]
+    nonsense = [
+        b"\xff\xfe",
+        "hello?",
+        "[1, 2]",
+        "null",
+        {"kind": "join"},
+        {"name": "ada"},
+        {"kind": "say", "name": "ada"},
+        {"kind": "dance", "name": "ada"},
+    ]
     attempt.declare("chat.hub")
     attempt.declare("chat.inbox.ada")
     attempt.publish("chat.hub", {"kind": "join", "name": "ada"}, *nonsense, {"kind": "say", "name": "ada", "text": "still here"})
@@ -168,7 +184,7 @@ def test_a_refused_line_stays_with_the_hub(attempt, answer):
 
 
 def test_a_lost_connection_loses_no_line(attempt, answer):
-    said = [f"line {n}" for n in range(30)]
+    said = [f"line {n}" for n in range(26)]
     for queue in ("chat.hub", "chat.inbox.ada", "chat.inbox.ben"):
         attempt.declare(queue)
     people = [{"kind": "join", "name": name} for name in ("ada", "ben")]
@@ -177,22 +193,25 @@ def test_a_lost_connection_loses_no_line(attempt, answer):
     hub = answer.start(lambda mine: mine.hub.serve(attempt.parameters(), idle=1), within=12)
     attempt.wait_until(lambda: attempt.depth("chat.inbox.ben") > 3, what="the first lines in the inbox of ben")
     attempt.close_connections()
-    attempt.publish("chat.hub", *({"kind": "say", "name": "ben", "text": text} for text in said[20:]))
+    for text in said[20:]:  # more lost connections than may follow each other, with a line after each
+        attempt.publish("chat.hub", {"kind": "say", "name": "ben", "text": text})
+        attempt.wait_until(lambda: _done(attempt), what="the hub to take and acknowledge the next line")
+        attempt.close_connections()
     hub.wait()
 
     for name in ("ada", "ben"):
         heard = [text for who, text in _inbox(attempt, name) if who != "hub"]
         missing = [text for text in said if text not in heard]
         assert not missing, feedback(
-            saw=f"While the hub worked, RabbitMQ closed its connection once. Of 30 lines, {len(missing)} never came to "
+            saw=f"While the hub worked, RabbitMQ closed its connection now and then. Of 26 lines, {len(missing)} never came to "
             f"{name}, first {missing[0]}.",
             rule="A closed connection takes nothing with it that was not acknowledged: it is ready again. What a program knew "
             "is its own to keep.",
             look="Lesson 1.5, 'Send again what was not confirmed'; " + HINT,
         )
         assert list(dict.fromkeys(heard)) == said, feedback(
-            saw=f"While the hub worked, RabbitMQ closed its connection once. All lines came to {name}, but not in the order in which they "
-            "were said.",
+            saw=f"While the hub worked, RabbitMQ closed its connection now and then. All lines came to {name}, but not in the order "
+            "in which they were said.",
             rule="What was not acknowledged goes back to its place in the queue; one consumer that takes and publishes in "
             "turn keeps the order.",
             look="Lesson 1.4, 'Stop in the middle'; " + HINT,
@@ -210,6 +229,15 @@ def test_the_hub_gives_up_where_nobody_answers(attempt, answer):
         rule="pika raises AMQPConnectionError when it cannot connect; who catches it and says nothing leaves the caller in the dark.",
         look="The last sentence of the docstring of serve, before Args:",
     )
+
+
+def _done(attempt) -> bool:
+    """Whether the hub has nothing left to do."""
+    return attempt.depth("chat.hub") == 0 and attempt.unacked("chat.hub") == 0
+
+
+def _is_pair(line) -> bool:
+    return isinstance(line, tuple | list) and len(line) == 2 and all(isinstance(part, str) for part in line)
 
 
 def _inbox(attempt, name: str) -> list[tuple]:

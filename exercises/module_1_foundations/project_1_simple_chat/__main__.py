@@ -14,6 +14,7 @@ def main(name):
     """Be the hub, or the person called *name*, until Ctrl-C."""
     parameters = pika.ConnectionParameters("localhost")
     if name == "hub":
+        print("The hub is open; Ctrl-C closes it.")
         hub.serve(parameters, idle=None)
     else:
         talk(parameters, name)

@@ -16,7 +16,8 @@ def serve(parameters, last=3, idle=1.0):
     (``pika.exceptions.NackError``), let the exception through; the message is then still in ``chat.hub``.
 
     When the connection is lost, open another and go on, knowing what you knew: who has joined, and the last lines. Then a line may come
-    twice; none may be missing. Give up, with pika's exception, after five lost connections in a row without a message between them.
+    twice; none may be missing. Give up, with pika's exception, at the fifth lost connection in a row without a message between them, and
+    at once when the login is refused. Whether to pause between two attempts is yours to decide.
 
     Args:
         parameters: The ``pika.ConnectionParameters`` to connect with.
