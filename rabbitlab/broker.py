@@ -1,33 +1,28 @@
 """Ask the broker: read-only questions about queues, bindings, connections and nodes.
 
-Most pages of the management API show statistics that a node collects every five seconds. Nothing here reads those where a lesson
-would notice: each function asks the queue itself, or waits until the figure is newer than the call, and says how. What a client has
-sent without waiting for an answer (an acknowledgement, a rejection) is on its way for some milliseconds after the call returned, so a
-figure counts once it has stayed the same for :data:`CALM`.
+Most pages of the management API show statistics: what a queue or connection told its node, collected at intervals (five seconds by
+default, one second each in docker/rabbitmq/rabbitmq.conf, so two in all). Nothing here takes those for the present: each function asks
+the queue itself, or waits until the figure is newer than the call, and says how. What a client has sent without waiting for an answer
+(an acknowledgement, a rejection) is on its way for some milliseconds after its call returned, so a figure counts once it has stayed
+the same for :data:`CALM`.
 
 The questions are asked as the lab's own administrator (:data:`rabbitlab.nodes.ADMIN`), in any virtual host.
 """
 
-import http.client
-import os
-import re
-import threading
 import time
-from base64 import b64encode
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from json import dumps, loads
-from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
+from typing import TypeVar
 
+from rabbitlab import management
 from rabbitlab.errors import Mendable
+from rabbitlab.management import PATIENCE, api, path
 from rabbitlab.nodes import ADMIN, HOST, NODES, Node
 
 CALM = 0.05  # seconds; of 100 first readings right after an acknowledgement 6 were old, after this none
 TRACKING = 0.3  # seconds; a connection that was closed stood in the list of connections for 0.16 s at most
-REPORT = 8  # seconds: quorum queues report their counts, and nodes the names of their connections, every 5 s; and some grace
+REPORT = 8  # seconds: a quorum queue reports its counts every 5 s, statistics are collected every 1 to 5 s; and some grace
 STATISTICS = 1.2  # seconds: collect_statistics_interval of docker/rabbitmq/rabbitmq.conf, and some grace
-PATIENCE = (0.8, 8.0)  # seconds for an answer: little at first, so that a silent node costs little; then more
 
 _Value = TypeVar("_Value")
 
@@ -138,8 +133,8 @@ def wait_until(condition: Callable[[], object], within: float = 10, what: str = 
 def queue(queue: str, *, vhost: str = "/") -> dict | None:
     """Everything the management API knows about *queue*, or None where there is no such queue.
 
-    Its counts are statistics, up to five seconds old, and missing until first collected; :func:`depth`, :func:`unacked` and
-    :func:`consumers` are exact.
+    Its counts are statistics, seconds old, and missing until first collected; :func:`depth`, :func:`unacked` and :func:`consumers`
+    are exact.
     """
     try:
         return api(path("queues", vhost, queue))
@@ -194,7 +189,7 @@ def connections(name: str | None = None, *, vhost: str = "/") -> list[str]:
     Args:
         name: Only those whose client calls itself so, with
             ``pika.ConnectionParameters(client_properties={"connection_name": "till"})``. That name is a statistic: this waits until
-            it is known for every connection that is open now, five seconds at most.
+            it is known for every connection that is open now, a second or so after it was opened.
         vhost: The virtual host they are connected to.
     """
     if name is None:
@@ -249,112 +244,6 @@ def running_nodes() -> list[str]:
 def version() -> str:
     """The version of RabbitMQ on the node that answers: ``"4.3.6"``."""
     return api("overview?columns=rabbitmq_version")["rabbitmq_version"]
-
-
-def path(*parts: str) -> str:
-    """A path of the management API with each part quoted: ``path("queues", "/", "orders")`` is ``"queues/%2F/orders"``."""
-    return "/".join(quote(part, safe="") for part in parts)
-
-
-def api(path: str, method: str = "GET", json: object = None) -> Any:
-    """Call the management API on the first node that answers.
-
-    Args:
-        path: Below ``/api/``, quoted, with its query if any; see :func:`path`.
-        method: ``GET`` by default.
-        json: What to send as the body.
-
-    Returns:
-        The answer's JSON, or None where the answer has no body.
-
-    Raises:
-        LookupError: the API says 404.
-        ValueError: the API refuses for another reason, and says which.
-        Mendable: no node answers.
-    """
-    return _call(path, method, json)[0]
-
-
-def _call(path: str, method: str = "GET", json: object = None) -> tuple[Any, Node]:
-    """As :func:`api`, with the node that answered."""
-    status, text, node = _first_answer(path, method, json)
-    if status == 404:
-        raise LookupError(f"The management API knows no {path.partition('?')[0]}.")
-    if status == 401:
-        raise Mendable(f"Another RabbitMQ than the course's answers on port {node.management}. To see which, run ./lab doctor")
-    if status >= 400:
-        raise ValueError(f"{method} {path}: {status} {text.strip()}")
-    return (loads(text) if text else None), node
-
-
-def _first_answer(path: str, method: str, json: object) -> tuple[int, str, Node]:
-    """Ask the nodes in turn, first the one that answered last. A node that says 500 or 503 speaks for itself; the next may do better."""
-    global _answered
-    excuse = None
-    for patience in PATIENCE if method == "GET" else PATIENCE[-1:]:  # what changes something is not given up early
-        for node in sorted(NODES, key=lambda node: node is not _answered):
-            try:
-                status, text = _exchange(node.management, method, f"/api/{path}", patience, json)
-            except ConnectionRefusedError:
-                continue
-            except (OSError, http.client.HTTPException):
-                if method == "POST":
-                    raise  # it may have been done, and a second one would do it twice
-                continue
-            if status not in (500, 503):
-                _answered = node
-                return status, text, node
-            excuse = status, text, node
-        if excuse:
-            return excuse
-    ports = ", ".join(str(node.management) for node in NODES)
-    raise Mendable(f"No node of the cluster answers on {HOST}, ports {ports}. Start it with ./lab up")
-
-
-_answered: Node = NODES[0]
-_LOGIN = "Basic " + b64encode(":".join(ADMIN).encode()).decode()
-
-
-class _Kept(threading.local):
-    """Connections kept open, by process and port: threads share none, and a forked process does not write into its parent's."""
-
-    def __init__(self):
-        self.open: dict[tuple[int, int], http.client.HTTPConnection] = {}
-
-
-_kept = _Kept()
-
-
-def _exchange(port: int, method: str, target: str, patience: float, body: object = None) -> tuple[int, str]:
-    """One request and its answer, within *patience* seconds, on the connection that is open or on a new one.
-
-    http.client, because importing httpx takes five times as long, and every command and notebook would wait for it.
-    """
-    connection = _kept.open.pop((os.getpid(), port), None)
-    if connection:
-        try:
-            return _ask(connection, port, method, target, patience, body)
-        except (ConnectionError, http.client.BadStatusLine):
-            pass  # the node has closed it since; it has not read this request
-    return _ask(http.client.HTTPConnection(HOST, port), port, method, target, patience, body)
-
-
-def _ask(connection: http.client.HTTPConnection, port: int, method: str, target: str, patience: float, body: object) -> tuple[int, str]:
-    """Send and read; keep the connection if all went well, close it if not."""
-    connection.timeout = patience
-    if connection.sock:
-        connection.sock.settimeout(patience)
-    headers = {"Authorization": _LOGIN, "Content-Type": "application/json"}
-    try:
-        connection.request(method, target, None if body is None else dumps(body), headers)
-        answer = connection.getresponse()
-        text = answer.read().decode()
-    except BaseException:
-        connection.close()
-        raise
-    if not answer.will_close:
-        _kept.open[os.getpid(), port] = connection
-    return answer.status, text
 
 
 def _settled(read: Callable[[], _Value], calm: float = CALM, within: float = 1.0) -> _Value:
@@ -424,11 +313,28 @@ def _declare_passively(names: list[str], vhost: str) -> dict[str, tuple[int, int
     """(ready, consumers) of each queue, by passive declares on one connection; without those that are refused or gone."""
     import pika
 
-    if not names:
-        return {}
+    result = {}
+    if names:
+        with _connection(vhost) as connection:
+            channel = connection.channel()
+            for name in names:
+                try:
+                    declared = channel.queue_declare(queue=name, passive=True).method
+                    result[name] = (declared.message_count, declared.consumer_count)
+                except pika.exceptions.ChannelClosedByBroker:
+                    channel = connection.channel()
+    return result
+
+
+def _connection(vhost: str):
+    """A connection to the node whose management API answers: pika would log each one that does not."""
+    import pika
+    from pika.adapters.utils.connection_workflow import AMQPConnectorException
+
+    node = _permit(vhost)
     parameters = pika.ConnectionParameters(
         host=HOST,
-        port=_permit(vhost).amqp,
+        port=node.amqp,
         virtual_host=vhost,
         credentials=pika.PlainCredentials(*ADMIN),
         socket_timeout=PATIENCE[-1],
@@ -436,22 +342,16 @@ def _declare_passively(names: list[str], vhost: str) -> dict[str, tuple[int, int
         blocked_connection_timeout=PATIENCE[-1],
         client_properties={"connection_name": "rabbitlab.broker"},
     )
-    result = {}
-    with pika.BlockingConnection(parameters) as connection:
-        channel = connection.channel()
-        for name in names:
-            try:
-                declared = channel.queue_declare(queue=name, passive=True).method
-                result[name] = (declared.message_count, declared.consumer_count)
-            except pika.exceptions.ChannelClosedByBroker:
-                channel = connection.channel()
-    return result
+    try:
+        return pika.BlockingConnection(parameters)
+    except (pika.exceptions.AMQPError, AMQPConnectorException, OSError) as error:
+        raise Mendable(f"{node.name} takes no AMQP connection on port {node.amqp}. To see why, run ./lab status") from error
 
 
 def _permit(vhost: str) -> Node:
     """Let the lab's administrator into a virtual host that somebody else made; the node that answered."""
     user = ADMIN[0]
-    found, node = _call(path("vhosts", vhost, "permissions"))
+    found, node = management.call(path("vhosts", vhost, "permissions"))
     if not any(permission["user"] == user for permission in found):
         api(path("permissions", vhost, user), "PUT", {"configure": ".*", "write": ".*", "read": ".*"})
     return node
@@ -463,7 +363,7 @@ def _attached(name: str, reading: _Reading, vhost: str, fresh: bool) -> int:
         return reading.consumers
 
     def read() -> int:
-        return _metric(_node(reading.node), "queue_consumer_count", "queue_consumers", vhost).get(name, 0)
+        return management.metrics(_node(reading.node), "queue_consumer_count", vhost).get(name, {}).get("queue_consumers", 0)
 
     return _settled(read, STATISTICS, within=3 * STATISTICS) if fresh else read()
 
@@ -473,11 +373,8 @@ def _next_report(names: list[str], vhost: str) -> dict[str, int]:
 
     def read(name: str) -> tuple[str, int, int] | None:
         leading = (_lookup(name, vhost) or {}).get("leader")
-        if not leading:
-            return None
-        work = _metric(_node(leading), "queue_coarse_metrics", "queue_process_reductions_total", vhost).get(name)
-        held = _metric(_node(leading), "queue_coarse_metrics", "queue_messages_unacked", vhost).get(name)
-        return None if work is None or held is None else (leading, work, held)
+        told = management.metrics(_node(leading), "queue_coarse_metrics", vhost).get(name, {}) if leading else {}
+        return (leading, told["queue_process_reductions_total"], told["queue_messages_unacked"]) if told else None
 
     before = {name: read(name) for name in names}
     told: dict[str, int] = {}
@@ -494,19 +391,6 @@ def _next_report(names: list[str], vhost: str) -> dict[str, int]:
 
     wait_until(all_told, REPORT, "each quorum queue's next report", seen=lambda: f"{len(told)} of {len(names)} reported")
     return told
-
-
-_METRIC = re.compile(r'^rabbitmq_detailed_(\w+)\{.*?queue="((?:[^"\\]|\\.)*)".*\} (\d+)$', re.MULTILINE)
-
-
-def _metric(node: Node, family: str, metric: str, vhost: str) -> dict[str, int]:
-    """A metric of each queue that lives on *node*, from its Prometheus endpoint, which shows what the queues reported last."""
-    _, text = _exchange(node.metrics, "GET", f"/metrics/detailed?{urlencode({'family': family, 'vhost': vhost})}", PATIENCE[-1])
-    return {_unescaped(name): int(value) for found, name, value in _METRIC.findall(text) if found == metric}
-
-
-def _unescaped(label: str) -> str:
-    return re.sub(r"\\(.)", lambda hit: "\n" if hit[1] == "n" else hit[1], label)
 
 
 closed_here: set[str] = set()  # closed by faults, though connection tracking lists them until their clients have answered

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pika
 import pytest
 
-from rabbitlab import broker
+from rabbitlab import broker, management
 from rabbitlab.errors import Mendable
 from rabbitlab.nodes import NODES, Node
 
@@ -255,8 +255,8 @@ def nodes(monkeypatch):
     """Replace the course's nodes by some on other ports."""
 
     def replace(*ports: int) -> None:
-        monkeypatch.setattr(broker, "NODES", tuple(Node(f"rabbit{n}", 0, port, 0) for n, port in enumerate(ports, 1)))
-        monkeypatch.setattr(broker, "_answered", broker.NODES[0])
+        monkeypatch.setattr(management, "NODES", tuple(Node(f"rabbit{n}", 0, port, 0) for n, port in enumerate(ports, 1)))
+        monkeypatch.setattr(management, "_answered", management.NODES[0])
 
     return replace
 
@@ -289,14 +289,21 @@ def test_a_connection_that_the_node_has_closed_is_opened_again(nodes):
     with answering() as port:
         nodes(port)
         broker.api("whoami")
-        broker._kept.open[os.getpid(), port].sock.shutdown(socket.SHUT_RDWR)
+        management._kept.open[os.getpid(), port].sock.shutdown(socket.SHUT_RDWR)
         assert broker.api("whoami") == {"port": port}
 
 
 def test_no_node_says_how_to_start_them(nodes):
     nodes(dead(), dead())
-    with pytest.raises(Mendable, match=r"No node of the cluster answers on 127.0.0.1, ports \d+, \d+\. Start it with \./lab up"):
+    with pytest.raises(Mendable, match=r"No node of the cluster answers on 127.0.0.1, ports \d+, \d+\. Start it with: \./lab up"):
         broker.depth("orders")
+
+
+def test_a_node_that_answers_but_takes_no_client_is_named(nodes, monkeypatch):
+    nodes(0)
+    monkeypatch.setattr(management, "_first_answer", lambda *_: (200, '[{"user": "lab"}]', Node("rabbit1", dead(), 0, 0)))
+    with pytest.raises(Mendable, match=r"rabbit1 takes no AMQP connection on port \d+\. .*\./lab status"):
+        broker._declare_passively(["orders"], "/")
 
 
 def test_another_rabbitmq_is_named(nodes):

@@ -16,6 +16,7 @@ LAYERS = (
     ("faults", "ledger"),
     ("cluster", "engine", "images", "debian", "consent", "ports", "readiness", "overview", "proxy", "certificates"),
     ("broker",),
+    ("management",),
     ("nodes", "units", "errors"),
 )
 APART = "patterns"  # plain pika, to be taken to work: nothing imports it, and it imports nothing of the course

@@ -1,0 +1,147 @@
+"""Call the management API, on the first node that answers, and read metrics.
+
+http.client, because importing httpx takes five times as long, and every command and notebook would wait for it.
+"""
+
+import http.client
+import os
+import re
+import threading
+from base64 import b64encode
+from json import dumps, loads
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from rabbitlab.errors import Mendable
+from rabbitlab.nodes import ADMIN, HOST, NODES, Node
+
+PATIENCE = (0.8, 8.0)  # seconds for an answer: little at first, so that a silent node costs little; then more
+
+
+def path(*parts: str) -> str:
+    """A path of the management API with each part quoted: ``path("queues", "/", "orders")`` is ``"queues/%2F/orders"``."""
+    return "/".join(quote(part, safe="") for part in parts)
+
+
+def api(path: str, method: str = "GET", json: object = None) -> Any:
+    """Call the management API on the first node that answers.
+
+    Args:
+        path: Below ``/api/``, quoted, with its query if any; see :func:`path`.
+        method: ``GET`` by default.
+        json: What to send as the body.
+
+    Returns:
+        The answer's JSON, or None where the answer has no body.
+
+    Raises:
+        LookupError: the API says 404.
+        ValueError: the API refuses for another reason, and says which.
+        Mendable: no node answers.
+    """
+    return call(path, method, json)[0]
+
+
+def call(path: str, method: str = "GET", json: object = None) -> tuple[Any, Node]:
+    """As :func:`api`; returns the node that answered, too."""
+    status, text, node = _first_answer(path, method, json)
+    if status == 404:
+        raise LookupError(f"The management API knows no {path.partition('?')[0]}.")
+    if status == 401:
+        raise Mendable(f"Another RabbitMQ than the course's answers on port {node.management}. To see which, run ./lab doctor")
+    if status >= 400:
+        raise ValueError(f"{method} {path}: {status} {text.strip()}")
+    return (loads(text) if text else None), node
+
+
+def _first_answer(path: str, method: str, json: object) -> tuple[int, str, Node]:
+    """Ask the nodes in turn, first the one that answered last. A node that says 500 or 503 speaks for itself; the next may do better."""
+    global _answered
+    excuse = None
+    for patience in PATIENCE if method == "GET" else PATIENCE[-1:]:  # what changes something is not given up early
+        for node in sorted(NODES, key=lambda node: node is not _answered):
+            try:
+                status, text = _exchange(node.management, method, f"/api/{path}", patience, json)
+            except ConnectionRefusedError:
+                continue
+            except (OSError, http.client.HTTPException):
+                if method == "POST":
+                    raise  # it may have been done, and a second one would do it twice
+                continue
+            if status not in (500, 503):
+                _answered = node
+                return status, text, node
+            excuse = status, text, node
+        if excuse:
+            return excuse
+    ports = ", ".join(str(node.management) for node in NODES)
+    raise Mendable(f"No node of the cluster answers on {HOST}, ports {ports}. Start it with: ./lab up")
+
+
+_answered: Node = NODES[0]
+_LOGIN = "Basic " + b64encode(":".join(ADMIN).encode()).decode()
+
+
+class _Kept(threading.local):
+    """Connections kept open, by process and port: threads share none, and a forked process does not write into its parent's."""
+
+    def __init__(self):
+        self.open: dict[tuple[int, int], http.client.HTTPConnection] = {}
+
+
+_kept = _Kept()
+
+
+def _exchange(port: int, method: str, target: str, patience: float, body: object = None) -> tuple[int, str]:
+    """One request and its answer, within *patience* seconds, on the connection that is open or on a new one."""
+    connection = _kept.open.pop((os.getpid(), port), None)
+    if connection:
+        try:
+            return _ask(connection, port, method, target, patience, body)
+        except (ConnectionError, http.client.BadStatusLine):
+            pass  # the node has closed it since; it has not read this request
+    return _ask(http.client.HTTPConnection(HOST, port), port, method, target, patience, body)
+
+
+def _ask(connection: http.client.HTTPConnection, port: int, method: str, target: str, patience: float, body: object) -> tuple[int, str]:
+    """Send and read; keep the connection if all went well, close it if not."""
+    connection.timeout = patience
+    if connection.sock:
+        connection.sock.settimeout(patience)
+    headers = {"Authorization": _LOGIN, "Content-Type": "application/json"}
+    try:
+        connection.request(method, target, None if body is None else dumps(body), headers)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+    except BaseException:
+        connection.close()
+        raise
+    if not answer.will_close:
+        _kept.open[os.getpid(), port] = connection
+    return answer.status, text
+
+
+_METRIC = re.compile(r'^rabbitmq_detailed_(\w+)\{.*?queue="((?:[^"\\]|\\.)*)".*\} (\d+)$', re.MULTILINE)
+
+
+def metrics(node: Node, family: str, vhost: str) -> dict[str, dict[str, int]]:
+    """What the queues of *vhost* that live on *node* reported last: queue to metric to figure; empty while the node is silent.
+
+    Args:
+        node: Its Prometheus endpoint is asked, which has no statistics of its own to wait for.
+        family: ``queue_coarse_metrics``, ``queue_consumer_count``.
+        vhost: The virtual host.
+    """
+    target = f"/metrics/detailed?{urlencode({'family': family, 'vhost': vhost})}"
+    try:
+        _, text = _exchange(node.metrics, "GET", target, PATIENCE[-1])
+    except (OSError, http.client.HTTPException):
+        return {}
+    found: dict[str, dict[str, int]] = {}
+    for name, queue, figure in _METRIC.findall(text):
+        found.setdefault(_unescaped(queue), {})[name] = int(figure)
+    return found
+
+
+def _unescaped(label: str) -> str:
+    return re.sub(r"\\(.)", lambda hit: "\n" if hit[1] == "n" else hit[1], label)
