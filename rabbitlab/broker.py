@@ -221,7 +221,7 @@ def leader(queue: str, *, vhost: str = "/") -> str | None:
     Raises:
         NoSuchQueue: a LookupError, with the names of the queues that there are.
     """
-    found = _totals(queue, vhost)
+    found = _placed(queue, vhost)
     name = found.get("node") if found["type"] == "classic" else found.get("leader")
     return _short(name) if name else None
 
@@ -232,7 +232,7 @@ def members(queue: str, *, vhost: str = "/") -> list[str]:
     Raises:
         NoSuchQueue: a LookupError, with the names of the queues that there are.
     """
-    found = _totals(queue, vhost)
+    found = _placed(queue, vhost)
     return sorted(_short(name) for name in found.get("members") or [found.get("node")] if name)
 
 
@@ -300,6 +300,16 @@ def _totals(queue: str, vhost: str) -> dict:
     found = _lookup(queue, vhost)
     if found is None:
         raise no_such_queue(queue, vhost)
+    return found
+
+
+def _placed(queue: str, vhost: str) -> dict:
+    """A queue with the nodes that it is on, which of a stream only statistics know."""
+    found = _totals(queue, vhost)
+    if found["type"] == "stream":
+        wait_until(
+            lambda: "members" in found or found.update(api(path("queues", vhost, queue))), REPORT, f"the nodes of the stream {queue}"
+        )
     return found
 
 

@@ -190,7 +190,7 @@ def _look(wanted: tuple[str, ...], vhost: str, *, nodes: bool = False, fresh: bo
     types = {found["name"]: found["type"] for found in broker.listed("exchanges", vhost=vhost)}
     bindings = [_binding(found) for found in broker.listed("bindings", vhost=vhost)]
     counts = broker.counts([name for name in dict.fromkeys(wanted or known) if name in known], vhost=vhost, fresh=fresh)
-    queues = {name: _queue(known[name], counts[name], nodes) for name in counts}
+    queues = {name: _queue(known[name], counts[name], _on(known[name]) if nodes else "") for name in counts}
     if wanted:
         bindings = _leading_to(bindings, queues)
         exchanges = set()
@@ -201,15 +201,16 @@ def _look(wanted: tuple[str, ...], vhost: str, *, nodes: bool = False, fresh: bo
     return Topology(vhost, {name: types.get(name, "") for name in sorted(exchanges)}, _sorted(bindings, list(queues)), queues)
 
 
-def _queue(found: dict, counts: broker.Counts, nodes: bool) -> Queue:
+def _queue(found: dict, counts: broker.Counts, nodes: str) -> Queue:
     name = UNNAMED if found["name"].startswith("amq.gen-") else found["name"]
     kind = "stream" if found["type"] == "stream" else f"{found['type']} queue"
-    where = ""
-    if nodes:
-        members = sorted(member.partition("@")[2] for member in found.get("members") or [])
-        leader = (found.get("leader") or found.get("node") or "none").rpartition("@")[2]
-        where = f"leader {leader}, members {' '.join(members)}" if members else f"on {leader}"
-    return Queue(name, f"exclusive {kind}" if found["exclusive"] else kind, counts, where)
+    return Queue(name, f"exclusive {kind}" if found["exclusive"] else kind, counts, nodes)
+
+
+def _on(found: dict) -> str:
+    """The nodes of a queue, in words."""
+    leader, members = (ask(found["name"], vhost=found["vhost"]) for ask in (broker.leader, broker.members))
+    return f"on {leader}" if found["type"] == "classic" else f"leader {leader or 'none'}, members {' '.join(members)}"
 
 
 def _binding(found: dict) -> Binding:

@@ -98,8 +98,9 @@ def test_a_queue_is_seen_wherever_it_lives(room, node):
 
 
 @pytest.mark.cluster
-def test_a_quorum_queue_has_a_leader_and_three_members(room):
-    room.fill(room.channel(), "orders", 0, "quorum")
+@pytest.mark.parametrize("type", ["quorum", "stream"])
+def test_a_replicated_queue_has_a_leader_and_three_members(room, type):
+    room.fill(room.channel(), "orders", 0, type)
     assert broker.members("orders", vhost=room.vhost) == [node.name for node in NODES]
     assert broker.leader("orders", vhost=room.vhost) in broker.members("orders", vhost=room.vhost)
 
