@@ -121,6 +121,12 @@ def test_without_a_cluster_there_is_nothing_to_say_of_it(monkeypatch, name):
         doctor.CHECKS[name]()
 
 
+def test_the_load_balancer_is_not_tried_where_a_declare_would_wait(monkeypatch):
+    monkeypatch.setattr(broker, "running_nodes", lambda: ["rabbit3"])
+    with pytest.raises(Skipped, match="too few nodes"):
+        doctor.load_balancer()
+
+
 def test_an_image_without_an_engine_is_not_looked_for(monkeypatch):
     monkeypatch.setattr(engine, "state", lambda: "Cannot connect")
     with pytest.raises(Skipped):
