@@ -121,7 +121,7 @@ def pull(image: str) -> None:
         raise Unpullable(f"{image}: {reason}") from None
     except Unpullable as error:
         raise Unpullable(f"{image}: {error}") from None
-    console.print(f"Pulled {image}.")
+    console.print(f"Pulled {image}.", soft_wrap=True)
 
 
 def _follow(events: Iterable[dict], show, clock=time.monotonic) -> None:
@@ -148,7 +148,9 @@ def _fall_back(missing: list[str], reason: str, yes: bool) -> None:
     if len(variables) < len(missing):
         chosen = ", ".join(image for image in missing if image not in variables.values())
         raise Mendable(f"{chosen} cannot be pulled ({reason}). It is named in .env or the environment: unset it there, or build it.")
-    console.print(f"No image from a registry ({reason}).\nUsing images built from Debian packages instead; .env will name them.")
+    console.print(
+        f"No image from a registry ({reason}).\nUsing images built from Debian packages instead; .env will name them.", soft_wrap=True
+    )
     if not all(up_to_date(HOME_MADE[variable]) for variable in variables):
         build(yes)
     write_env({variable: HOME_MADE[variable] for variable in variables})

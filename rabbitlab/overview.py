@@ -27,11 +27,11 @@ def show() -> int:
     console.print(_table(found, known))
     running = sum(_runs(node, known) for node in NODES)
     trouble = readiness.message_missing() if readiness.has_majority(running) else f"not tried, {running} of {len(NODES)} nodes run"
-    console.print(f"Load balancer, AMQP port {LOAD_BALANCER_PORT}: {trouble or 'serves'}")
+    console.print(f"Load balancer, AMQP port {LOAD_BALANCER_PORT}: {trouble or 'serves'}", soft_wrap=True)
     if known:
-        console.print(f"Users: {_users()}")
+        console.print(f"Users: {_users()}", soft_wrap=True)
     with contextlib.suppress(Mendable):
-        console.print(f"Images: {images.source()}")
+        console.print(f"Images: {images.source()}", soft_wrap=True)
     return 0 if not trouble and running == len(NODES) else 1
 
 

@@ -31,7 +31,7 @@ def wait(within: float, clock: Callable[[], float] = time.monotonic) -> None:
                 if clock() - began > within:
                     raise Mendable(_too_late(seen, within))
                 time.sleep(0.2)
-        console.print(f"{done} ({clock() - began:.1f} s)")
+        console.print(f"{done} ({clock() - began:.1f} s)", soft_wrap=True)
 
 
 def nodes_missing() -> str:
