@@ -25,13 +25,13 @@ from rabbitlab.grading import feedback
 
 
 def test_three_arrive(attempt, answer):
-    answer.run(lambda mine: mine.send(attempt.parameters(), 3), within=2)
+    answer.run(lambda mine: mine.send(attempt.parameters(), 3), within=4)
     held = attempt.depth("orders")
     assert held == 3, feedback(saw=f"We asked for three; the queue holds {held}.", rule="Each publish makes one.", look="Lesson 1.4")
 
 
 def test_three_more_arrive(attempt, answer):
-    answer.run(lambda mine: mine.send(attempt.parameters(), 3), within=2)
+    answer.run(lambda mine: mine.send(attempt.parameters(), 3), within=4)
     assert attempt.depth("orders") == 3, feedback(saw="The queue was not empty.", rule="A rule.", look="Lesson 1.4")
 '''
 OPEN = """
@@ -55,13 +55,13 @@ ENDS = {
     "loops for ever": (
         GOOD.replace("connection.close()", "while True: pass"),
         "timeout",
-        ("still running after 2 s", "while True: pass", "`orders` holds 3 messages", "1 connection is open"),
+        ("still running after 4 s", "while True: pass", "`orders` holds 3 messages", "1 connection is open"),
     ),
     "waits for ever": (
         GOOD.replace("connection.close()", "next(channel.consume(queue='orders'))\n    next(channel.consume(queue='orders'))\n    "
                      "channel.start_consuming()\n    next(channel.consume(queue='orders'))\n    next(channel.consume(queue='orders'))"),
         "timeout",
-        ("still running after 2 s", "3 unacknowledged"),
+        ("still running after 4 s", "3 unacknowledged"),
     ),
     "sys.exit": ("import sys\ndef send(parameters, count):\n    sys.exit(3)\n", "exit", ("SystemExit(3)", "sys.exit(3)")),
     "os._exit": ("import os\ndef send(parameters, count):\n    os._exit(4)\n", "exit", ("exit status 4",)),
@@ -387,7 +387,7 @@ class TestEndings:
         """A run whose answer hangs; returns it and the name of its vhost."""
         folder = tmp_path / "exercises" / "module_9_ends"
         folder.mkdir(parents=True)
-        (folder / "test_ex_01_ends.py").write_text(GRADER.lstrip().replace("within=2", "within=60"))
+        (folder / "test_ex_01_ends.py").write_text(GRADER.lstrip().replace("within=4", "within=60"))
         (folder / "ex_01_ends.py").write_text("import time\ndef send(parameters, count):\n    open('started', 'w')\n    time.sleep(60)\n")
         command = [sys.executable, "-m", "pytest", "-p", "rabbitlab.grading.plugin", "-p", "no:cacheprovider", "--results", "r.json"]
         run = subprocess.Popen(
