@@ -185,5 +185,6 @@ def main():
     except (Mendable, UnknownUnit) as error:
         from rich.console import Console
 
-        Console(stderr=True).print(f"[red]{error}[/red]", highlight=False, soft_wrap=True)
+        # No markup: an error may quote a log, and a log has [brackets].
+        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)

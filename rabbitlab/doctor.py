@@ -20,7 +20,7 @@ from rabbitlab.units import ROOT
 GIB = 2**30
 MEMORY_NEEDED = 4 * GIB  # for the engine; each of three nodes may take 768 MB
 DISK_NEEDED = 5 * GIB
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ def run() -> int:
         try:
             finding = check()
         except Skipped as reason:
-            console.print(f"[dim]  --  {name}: not checked, {reason}[/dim]")
+            console.print(f"  --  {name}: not checked, {reason}", style="dim", soft_wrap=True)
             continue
         except Mendable as error:
             finding = Finding(str(error), "as said above")
         if finding.mend is None:
-            console.print(f"  ok  {name}: {finding.what}", markup=False, soft_wrap=True)
+            console.print(f"  ok  {name}: {finding.what}", soft_wrap=True)
         else:
             wrong += 1
-            console.print(f"WRONG {name}: {finding.what}\n      Mend it: {finding.mend}", style="red", markup=False, soft_wrap=True)
+            console.print(f"WRONG {name}: {finding.what}\n      Mend it: {finding.mend}", style="red", soft_wrap=True)
     console.print(f"\n{wrong} of {len(CHECKS)} checks found something wrong." if wrong else "\nNothing is wrong.")
     return 1 if wrong else 0
 

@@ -29,7 +29,7 @@ HOME_MADE = {
     "RABBITMQ_IMAGE": "rabbitmq-by-doing/rabbitmq:debian",
     "HAPROXY_IMAGE": "rabbitmq-by-doing/haproxy:debian",
 }
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)
 
 
 class Unpullable(Exception):

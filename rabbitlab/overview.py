@@ -9,7 +9,7 @@ from rabbitlab import broker, cluster, engine, images, readiness
 from rabbitlab.errors import Mendable
 from rabbitlab.nodes import LOAD_BALANCER_PORT, NODES, Node
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)
 
 
 def show() -> int:

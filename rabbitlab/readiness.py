@@ -9,7 +9,7 @@ from rabbitlab import cluster
 from rabbitlab.errors import Mendable
 from rabbitlab.nodes import ADMIN, HOST, LOAD_BALANCER_PORT, NODES
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)
 
 
 def wait(within: float, clock: Callable[[], float] = time.monotonic) -> None:

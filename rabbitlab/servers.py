@@ -24,7 +24,7 @@ from rabbitlab.units import ROOT, STATE
 RECORD = STATE / "servers.json"
 CONFIG = ROOT / "jupyter" / "jupyter_lab_config.py"
 READY_WITHIN = 60  # seconds
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)
 
 
 @dataclass(frozen=True)
