@@ -13,15 +13,21 @@ LESSONS = [unit for unit in units.every() if unit.kind == "lesson"]
 PROSE = ".jp-RenderedMarkdown:visible"
 
 
-@pytest.fixture
-def lab(jupyter, open_page):
-    """JupyterLab, as it opens."""
-    page = open_page(jupyter, width=1400)
+def opened(page):
+    """The page, when the welcome notebook is on it."""
     page.locator(f"{PROSE} h1", has_text="RabbitMQ by doing").wait_for(timeout=60_000)
     return page
 
 
-def test_it_opens_on_the_welcome_page_with_the_lessons_beside_it(lab):
+@pytest.fixture
+def lab(jupyter, open_page, request):
+    """JupyterLab on the welcome page, in a workspace of the test's own: an open tab would be there again in the next test."""
+    address, token = jupyter.split("?")
+    return opened(open_page(f"{address}lab/workspaces/{request.node.name}/tree/notebooks/welcome.ipynb?{token}", width=1400))
+
+
+def test_it_opens_on_the_welcome_page_with_the_lessons_beside_it(jupyter, open_page):
+    lab = opened(open_page(jupyter, width=1400))
     for unit in LESSONS:
         assert lab.locator(f"{PROSE} a", has_text=title(unit.page)).count() == 1
     assert lab.locator("#jp-main-dock-panel .lm-TabBar-tab", has_text="welcome.ipynb").is_visible()
@@ -35,7 +41,7 @@ def test_a_link_opens_the_lesson_and_its_picture_is_drawn(lab):
     lab.locator(f"{PROSE} a", has_text=title(unit.page)).click()
     lab.locator("#jp-main-dock-panel .lm-TabBar-tab", has_text=unit.notebook.name).wait_for()
     lab.locator(f"{PROSE} h1", has_text=title(unit.page)).wait_for()
-    picture = lab.locator(".jp-OutputArea .jp-RenderedMermaid img, .jp-OutputArea .jp-RenderedMermaid svg").first
+    picture = lab.locator(".jp-OutputArea .jp-RenderedMermaid :is(img, svg)").first
     picture.scroll_into_view_if_needed()
     assert picture.bounding_box()["width"] > 50
     lab.screenshot(path=SCREENSHOTS / "lab-topology.png")
