@@ -1,7 +1,7 @@
 """Tries until it succeeds, however long it takes.
 
 Fails: test_it_gives_up_when_nobody_answers
-Says: It knocked
+Says: It knocked a fourth time
 """
 
 import json
