@@ -16,6 +16,7 @@ from rabbitlab import browsers, cluster, verify
 from rabbitlab.units import ROOT, STATE
 
 console = Console(highlight=False)
+ON_THE_CLUSTER = "cluster and not browser and not restarts and not slow"
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "junit_family=xunit1"]
 
 
@@ -41,6 +42,11 @@ def run(yes: bool = False) -> int:
         score.command("format", ["ruff", "format", "--check", "."])
         score.command("site", ["mkdocs", "build", "--strict", "--site-dir", str(reports / "site")])  # --quiet would silence --strict, too
         score.pytest("tests and notebooks", ["--nbval", "-n", str(verify.WORKERS)], reports / "nbval.xml")
+        score.pytest(
+            "tests on the cluster",
+            ["-m", ON_THE_CLUSTER, "-n", str(verify.WORKERS), "--dist", "loadfile", "tests"],
+            reports / "cluster.xml",
+        )
         score.verify(reports / "verify.json", notebooks=reports / "nbval.xml")
         score.pytest("browser", ["-m", "browser", "tests"], reports / "browser.xml")
         score.waited("a slow reader", patient, reports / "slow.xml")

@@ -7,6 +7,7 @@ import pytest
 from rabbitlab import cluster
 
 
+@pytest.hookimpl(trylast=True)  # what was deselected needs nothing
 def pytest_collection_modifyitems(config, items):
     """Skip what needs a cluster where none runs, and say what starts it; in CI a missing cluster is a failure."""
     needing = [item for item in items if item.get_closest_marker("cluster")]
