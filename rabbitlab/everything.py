@@ -32,7 +32,7 @@ def run(yes: bool = False) -> int:
         0 when nothing failed, else 1.
     """
     STATE.mkdir(exist_ok=True)
-    if not cluster.is_running():
+    if not cluster.is_whole():  # a cluster that another copy of the course has started is taken over, too
         cluster.up(yes=yes)
     browsers.ensure(yes=yes)
     score = _Score()

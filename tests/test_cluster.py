@@ -233,6 +233,8 @@ def test_a_transient_queue_that_is_not_exclusive_is_refused():
 
 @pytest.mark.cluster
 def test_a_second_up_is_quick_and_changes_nothing():
+    if not cluster.is_whole():
+        pytest.skip("another copy of the course has started the cluster; ./lab up takes it over")
     before = container_ids()
     began = time.monotonic()
     cluster.up()
