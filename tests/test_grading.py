@@ -279,6 +279,36 @@ class TestRuns:
         run = answering(unroutable).run(lambda mine: mine.send(attempt.parameters(), 1), raises=(UnroutableError,))
         assert isinstance(run.error, UnroutableError)
 
+    def test_a_verdict_inside_the_run_comes_out_whole(self, attempt, answering):
+        attempt.declare("order")
+        with pytest.raises(Verdict) as outside:
+            attempt.depth("orders")
+        with pytest.raises(Verdict) as inside:
+            answering("").run(lambda mine: attempt.depth("orders"), raises=(Exception,))
+        assert inside.value.kind == outside.value.kind == "failed"
+        assert inside.value.feedback.parts == outside.value.feedback.parts
+
+        with pytest.raises(Late, match=r"We waited 0\.1 s for a packer") as late:
+            answering("").run(lambda mine: attempt.wait_until(lambda: False, within=0.1, what="a packer"))
+        assert late.value.kind == "timeout"
+
+    def test_an_exception_that_hides_an_expected_one_is_told_so(self, attempt, answering):
+        from pika.exceptions import AMQPError, ChannelClosedByBroker
+
+        asks = f"{OPEN}    try:\n        channel.basic_get(queue='orders')\n    except Exception as error:\n"
+        for behind in (" from error", ""):
+            with pytest.raises(Verdict, match=r"RuntimeError: no, .*; pika's own ChannelClosedByBroker was expected to come through"):
+                answering(f"{asks}        raise RuntimeError('no'){behind}\n").run(
+                    lambda mine: mine.send(attempt.parameters(), 1), raises=(AMQPError,)
+                )
+        with pytest.raises(Verdict) as caught:
+            answering(f"{asks}        raise RuntimeError('no')\n").run(lambda mine: mine.send(attempt.parameters(), 1))
+        assert "come through" not in caught.value.feedback
+
+        home_made = "def go():\n    try:\n        1 / 0\n    except ArithmeticError:\n        raise RuntimeError('no')\n"
+        with pytest.raises(Verdict, match="; ZeroDivisionError was expected to come through"):
+            answering(home_made).run(lambda mine: mine.go(), raises=(ChannelClosedByBroker, ZeroDivisionError))
+
     def test_printed_is_kept(self, answering):
         run = answering("import sys\ndef go():\n    print('one')\n    print('two', file=sys.stderr)\n").run(lambda mine: mine.go())
         assert run.printed == "one\ntwo\n"
@@ -360,6 +390,13 @@ class TestAttempt:
                 ask("orders")
         assert attempt.exists("order")
         assert not attempt.exists("orders")
+
+    def test_where_there_is_no_queue_at_all_the_virtual_host_is_named(self, attempt):
+        """An answer that connects with parameters of its own leaves everything in another virtual host."""
+        for ask in (attempt.depth, attempt.unacked, attempt.queue, attempt.take):
+            with pytest.raises(Verdict, match="There is no queue `orders`, nor any: nothing of yours is in the virtual host") as caught:
+                ask("orders")
+            assert caught.value.feedback.parts[2].startswith("The `parameters` that your function was given; the name and the arguments")
 
     def test_an_exclusive_queue_is_a_verdict(self, attempt):
         import pika

@@ -155,6 +155,8 @@ class Running:
         message = pickle.loads(self._process.report)
         if message["kind"] == "value":
             return self._take(message["value"])
+        if message["kind"] == "verdict":
+            return message["verdict"]
         if "error" in message:
             self._run = replace(self._run, error=_unpacked(*message["error"]))
             return None

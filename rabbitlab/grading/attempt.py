@@ -219,9 +219,17 @@ class Attempt:
 
 
 def _no_queue(queue: str, others: list[str]) -> Verdict:
+    if not others:
+        return Verdict(
+            "failed",
+            saw=f"There is no queue `{queue}`, nor any: nothing of yours is in the virtual host that `parameters` names.",
+            rule="A queue is in the virtual host that its connection was opened to, and there until it is deleted, or until the connection "
+            "it was exclusive to is closed.",
+            look="The `parameters` that your function was given; the name and the arguments in your queue_declare, if you have one",
+        )
     return Verdict(
         "failed",
-        saw=f"There is no queue `{queue}`; the queues here are {_listed(others)}." if others else f"There is no queue `{queue}`, nor any.",
+        saw=f"There is no queue `{queue}`; the queues here are {_listed(others)}.",
         rule="A queue is there from its declaration until it is deleted, or until the connection it was exclusive to is closed.",
         look="The name and the arguments in your queue_declare",
     )

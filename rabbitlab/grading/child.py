@@ -1,7 +1,7 @@
 """The process in which an answer runs: what it may use, and what it reports about how it ended.
 
 Everything here happens after the fork. The report goes through a pipe as a pickled dictionary with a ``kind``:
-``value``, ``error``, ``exit``, ``syntax`` or ``unpicklable``.
+``value``, ``verdict``, ``error``, ``exit``, ``syntax`` or ``unpicklable``.
 """
 
 import contextlib
@@ -19,6 +19,8 @@ import signal
 import sys
 import traceback
 from pathlib import Path
+
+from rabbitlab.grading.verdict import Verdict
 
 GIGABYTE = 2**30
 PR_SET_PDEATHSIG = 1
@@ -86,13 +88,15 @@ def _outcome(answer: Path, name: str, fn, raises: tuple) -> dict:
         mine = load(answer, name)
         loading = False
         value = fn(mine)
+    except Verdict as verdict:  # from a question that the grader's own function asked in here
+        return {"kind": "verdict", "verdict": verdict}
     except SystemExit as error:
         return {"kind": "exit", "status": error.code, **_where(error, answer)}
     except SyntaxError as error:
         return _syntax(error, answer)
     except BaseException as error:
         report = {"kind": "error", "loading": loading, **_told(error, answer, mine)}
-        return {**report, "error": _portable(error, raises)} if isinstance(error, raises) else report
+        return {**report, "error": _portable(error, raises)} if isinstance(error, raises) else {**report, "hides": _hidden(error, raises)}
     try:
         return {"kind": "value", "value": pickle.dumps(value)}
     except Exception:
@@ -122,6 +126,18 @@ def _told(error: BaseException, answer: Path, mine) -> dict:
     for attribute in ("reply_code", "reply_text"):
         told[attribute] = getattr(error, attribute, None)
     return {**told, **_where(error, answer)}
+
+
+def _hidden(error: BaseException, raises: tuple) -> str:
+    """The name of the exception among *raises* that came first, and that *error* took the place of; empty where none did."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+        if isinstance(error, raises):
+            owner = "pika's own " if type(error).__module__.partition(".")[0] == "pika" else ""
+            return f"{owner}{type(error).__name__}"
+    return ""
 
 
 def _arguments(error: BaseException) -> str:

@@ -89,6 +89,8 @@ def _error(answer: Path, message: dict) -> Verdict:
     else:
         doing = "Importing your file" if message["loading"] else "Your program"
         saw, look = f"{doing} raised {what}, at {_at(message)}.", "That line, and the values in it: print them"
+    if message.get("hides"):
+        saw, rule = f"{saw[:-1]}; {message['hides']} was expected to come through.", rules.HIDDEN
     return Verdict("error", saw=saw, rule=rule.says if rule else "", look=rule.look if rule else look)
 
 

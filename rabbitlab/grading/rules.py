@@ -30,6 +30,10 @@ KILLED = Rule(
     "When a process is gone, its connections close, and what it had not acknowledged is ready again.",
     "What in your program sends signals, or took all the memory",
 )
+HIDDEN = Rule(
+    "Who calls a function catches an exception by its class: one of another class goes past, and says another thing.",
+    "The docstring of your file; the except that the first exception met, and what is raised there",
+)
 CHANNEL, CONNECTION = "ChannelClosedByBroker", "ConnectionClosedByBroker"
 WHERE_DECLARED = "Where, and how often, your program declares a queue"
 WHERE_CONNECTED = "Where, and how often, your program connects"

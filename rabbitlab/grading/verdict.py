@@ -19,9 +19,17 @@ class Verdict(Exception):
         self.feedback = Feedback(saw, rule, look)
         super().__init__(self.feedback)
 
+    def __reduce__(self):
+        """Travel between processes whole."""
+        return type(self), (self.kind, *self.feedback.parts)
+
 
 class Late(Verdict, TimeoutError):
     """What was waited for did not happen in time."""
 
     def __init__(self, saw: str, rule: str = "", look: str = ""):
         super().__init__("timeout", saw, rule, look)
+
+    def __reduce__(self):
+        """As :class:`Verdict`; its kind is given."""
+        return type(self), self.feedback.parts
