@@ -3,6 +3,7 @@
 Run it with ``./lab check 1/ex_01``, or with pytest alone. The checks stand in the order in which trouble is met.
 """
 
+import contextlib
 import json
 
 from rabbitlab.grading import feedback
@@ -107,7 +108,9 @@ def test_it_says_how_many_were_sent(attempt, answer):
     said = send(attempt, answer)
     assert said == len(ORDERS), feedback(
         saw=f"Two orders were waiting; we called send_orders with three more, and it returned {said!r}.",
-        rule="What a queue holds is the work of every till and every packer; what this call sent, the call alone knows.",
+        rule="A function without return returns None."
+        if said is None
+        else "What a queue holds is the work of every till and every packer; what this call sent, the call alone knows.",
         look="The docstring, under 'Returns'",
     )
 
@@ -119,15 +122,23 @@ def test_a_refused_order_does_not_count_as_sent(attempt, answer):
     attempt.policy("orders", max_length=2, overflow="reject-publish")
 
     run = answer.run(lambda mine: mine.send_orders(attempt.parameters(), ORDERS), raises=(AMQPError,))
+    held = attempt.depth("orders")
+    saw = f"We let RabbitMQ refuse what does not fit, with room for two of three orders: `orders` holds {held}, and "
+    assert run.error or run.value != held, feedback(
+        saw=f"{saw}send_orders returned {run.value!r}; no exception came out.",
+        rule="A number looks like any other number: from it alone the caller cannot know that an order was refused, nor why.",
+        look="The docstring of your file: let pika's exception through",
+    )
     assert run.error, feedback(
-        saw=f"We let RabbitMQ refuse what does not fit, with room for two of three orders: `orders` holds {attempt.depth('orders')}, and "
-        f"send_orders returned {run.value!r} as if all were well.",
-        rule="A producer that asks for no receipt learns nothing of a message that was refused.",
+        saw=f"{saw}send_orders returned {run.value!r} as if all were well.",
+        rule="A refusal reaches the producer as a receipt; one that asks for none, or passes over it, has nothing to tell its caller.",
         look="Lesson 1.2, 'The producer gets a receipt'; ./lab hint 1/ex_01",
     )
 
 
 def test_no_connection_is_left_open(attempt, answer):
+    from pika.exceptions import AMQPError
+
     def send_and_look(mine):
         mine.send_orders(attempt.parameters(), ORDERS)
         return attempt.left_open()
@@ -136,6 +147,20 @@ def test_no_connection_is_left_open(attempt, answer):
     assert left == 0, feedback(
         saw=f"send_orders had returned, the program was still running, and {left} connection{'s' * (left != 1)} of it stayed open.",
         rule="A connection is open until it is closed or its program ends; each one costs RabbitMQ memory, and their number is limited.",
+        look="Lesson 1.1, 'Put the order down': what ends the connection there?",
+    )
+
+    def be_refused_and_look(mine):
+        with contextlib.suppress(AMQPError):
+            mine.send_orders(attempt.parameters(), ORDERS)
+        return attempt.left_open()
+
+    attempt.policy("orders", max_length=2, overflow="reject-publish")
+    left = answer.run(be_refused_and_look).value
+    assert left == 0, feedback(
+        saw=f"RabbitMQ refused an order, and the exception came out of send_orders; the program went on, and {left} "
+        f"connection{'s' * (left != 1)} of it stayed open.",
+        rule="An exception leaves a function at once: the lines below are not run, and a connection that they would close stays open.",
         look="Lesson 1.1, 'Put the order down': what ends the connection there?",
     )
 
