@@ -160,7 +160,7 @@ def listed(what: str, *, vhost: str = "/") -> list[dict]:
     try:
         return api(path(what, vhost) + "?disable_stats=true")
     except LookupError:
-        there = ", ".join(sorted(found["name"] for found in api("vhosts?columns=name")))
+        there = ", ".join(sorted(found["name"] for found in api("vhosts?columns=name") if found))
         raise LookupError(f"There is no virtual host {vhost!r}. There are: {there}.") from None
 
 

@@ -155,7 +155,7 @@ for name in names:
     with contextlib.redirect_stdout(io.StringIO()) as shown:
         arguments = ["test_ex_01_ends.py", "-p", "no:cacheprovider", "--answer", str(file), "--results", "now.json"]
         code = pytest.main(arguments, plugins=[plugin])
-    vhosts = [v["name"] for v in management.call("GET", "vhosts")]
+    vhosts = management.vhosts()
     users = [u["name"] for u in management.call("GET", "users")]
     left = [n for n in made if n in vhosts or n in users]
     left += [n for n in made if management.call("GET", "connections", "username", n)]
@@ -414,7 +414,7 @@ def test_a_walkthrough_has_a_vhost_of_its_own():
         assert parameters.virtual_host.startswith("walkthrough-ex_09-")
         with pika.BlockingConnection(parameters) as connection:
             connection.channel().queue_declare(queue="orders", durable=True)
-    assert parameters.virtual_host not in [v["name"] for v in management.call("GET", "vhosts")]
+    assert parameters.virtual_host not in management.vhosts()
 
 
 class TestEndings:
@@ -440,7 +440,7 @@ class TestEndings:
         return run, name
 
     def rooms_of(self, pid: int) -> list[str]:
-        return [v["name"] for v in management.call("GET", "vhosts") if f'"pid": {pid},' in v.get("description", "")]
+        return [name for name, told in management.vhosts().items() if f'"pid": {pid},' in told]
 
     def wait_for(self, condition, within: float = 30):
         end = time.monotonic() + within

@@ -107,7 +107,7 @@ def attempt_room() -> Room:
 
 def sweep() -> list[str]:
     """Remove the rooms whose process is gone; returns their names."""
-    left = [v["name"] for v in management.call("GET", "vhosts") if v["name"].startswith(PREFIXES) and _is_left(v.get("description", ""))]
+    left = [name for name, told in management.vhosts().items() if name.startswith(PREFIXES) and _is_left(told)]
     for name in left:
         _remove(name)
     return left
