@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 
+import nbformat
 import pytest
 
 from rabbitlab import units
@@ -45,3 +46,39 @@ def test_an_open_connection_is_noticed():
 def test_a_process_without_a_connection_holds_none():
     with socket.socket():
         assert not holds_a_connection(__import__("os").getpid())
+
+
+KEEPS_ONE_OPEN = (
+    "import pika\nconnection = pika.BlockingConnection(pika.ConnectionParameters('localhost', heartbeat=2))\nchannel = connection.channel()",
+    "channel.queue_declare(queue='', exclusive=True); print('declared')",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_a_notebook_that_forgets_the_reader_is_found(tmp_path):
+    """A connection kept open between two cells with a heartbeat of 2 s does not outlive a pause of 15 s; without the pause all is well."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code, execution_count=1) for code in KEEPS_ONE_OPEN])
+    notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text="declared\n")]
+    path = tmp_path / "careless.ipynb"
+    nbformat.write(notebook, path)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "tests.slow_reader",
+        "--nbval",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        "pyproject.toml",
+        path,
+    ]
+    hurried, slow = (
+        subprocess.run([*command, "--reader-pause", pause], cwd=ROOT, capture_output=True, text=True, timeout=120) for pause in ("0", "15")
+    )
+    assert hurried.returncode == 0, hurried.stdout
+    assert slow.returncode == 1, slow.stdout
+    assert "StreamLostError" in slow.stdout
