@@ -57,7 +57,7 @@ KEEPS_ONE_OPEN = (
 @pytest.mark.slow
 @pytest.mark.cluster
 def test_a_notebook_that_forgets_the_reader_is_found(tmp_path):
-    """A connection kept open between two cells with a heartbeat of 2 s does not outlive a pause of 15 s; without the pause all is well."""
+    """A connection kept open between two cells with a heartbeat of 2 s does not outlive a pause of 15 s; without it all is well."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code, execution_count=1) for code in KEEPS_ONE_OPEN])
     notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text="declared\n")]
     path = tmp_path / "careless.ipynb"
