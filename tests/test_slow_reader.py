@@ -49,7 +49,9 @@ def test_a_process_without_a_connection_holds_none():
 
 
 KEEPS_ONE_OPEN = (
-    "import pika\nconnection = pika.BlockingConnection(pika.ConnectionParameters('localhost', heartbeat=2))\nchannel = connection.channel()",
+    "import pika\n"
+    "connection = pika.BlockingConnection(pika.ConnectionParameters('localhost', heartbeat=2))\n"
+    "channel = connection.channel()",
     "channel.queue_declare(queue='', exclusive=True); print('declared')",
 )
 
