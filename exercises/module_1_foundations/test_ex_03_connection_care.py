@@ -34,7 +34,8 @@ def test_each_order_is_sent_before_the_next(attempt, answer):
                 looked.update(ready=up_to(attempt, 4), connections=attempt.connections())
             yield order(number)
 
-    run = answer.run(lambda mine: (mine.send_with_care(attempt.parameters(), orders()), looked))
+    with Door() as door:
+        run = answer.run(lambda mine: (mine.send_with_care(attempt.parameters(port=door.port), orders()), looked))
 
     returned, looked = run.value
     assert not looked or looked["ready"] == 4, feedback(
@@ -46,6 +47,11 @@ def test_each_order_is_sent_before_the_next(attempt, answer):
         saw=f"When your program asked for the fifth order, it had {counted(looked['connections'], 'connection')} open.",
         rule="To open a connection takes several questions and answers, and RabbitMQ keeps a record of each until it is closed. It is made "
         "to be opened once, and used as long as it works.",
+        look="Lesson 1.5, 'Give the connection a name'; ./lab hint 1/ex_03",
+    )
+    assert door.knocks == 1, feedback(
+        saw=f"Five orders came, and nothing happened to the line. Your program connected {door.knocks} times.",
+        rule="To open a connection takes several questions and answers. One that works is good for the next order, too.",
         look="Lesson 1.5, 'Give the connection a name'; ./lab hint 1/ex_03",
     )
     judge(attempt, {"returned": returned, "error": None}, "Five orders came, and nothing happened.", count=5, look="Lesson 1.4")
@@ -177,6 +183,37 @@ def test_no_connection_is_left_after_an_error(attempt, answer):
         f"{counted(left, 'connection')} of your program {'was' if left == 1 else 'were'} still open.",
         rule="A connection ends when it is closed or its program ends. An exception that passes by does not close it.",
         look="Lesson 1.5, 'Give the connection a name': what closed the connection there?",
+    )
+
+
+def test_a_connection_lost_after_the_last_order_troubles_nobody(attempt, answer):
+    attempt.declare("orders")
+
+    def orders(fire: bool):
+        yield order(1)
+        yield order(2)
+        attempt.close_connections()
+        if fire:
+            raise TillIsOnFire("no more orders today")
+
+    def evening(mine, fire: bool) -> str:
+        try:
+            return f"returned {mine.send_with_care(attempt.parameters(), orders(fire))!r}"
+        except (TillIsOnFire, AMQPError) as error:
+            return type(error).__name__
+
+    at_the_end = answer.run(lambda mine: evening(mine, fire=False)).value
+    assert at_the_end == "returned 2", feedback(
+        saw=f"Two orders came and were confirmed; then RabbitMQ closed the connection, and no order followed: {at_the_end}.",
+        rule="pika learns that a connection is gone when it reads, and close() reads: is_open is what pika knew, not what is.",
+        look="Lesson 1.5, 'Lose the connection': what did is_open say? The docstring of your file, Returns:",
+    )
+    on_fire = answer.run(lambda mine: evening(mine, fire=True)).value
+    assert on_fire == "TillIsOnFire", feedback(
+        saw="Two orders came; then RabbitMQ closed the connection, and the iterator raised an exception of its own. Our caller got: "
+        f"{on_fire}.",
+        rule="An exception that is raised while another passes by takes its place; to close a connection that is lost raises one.",
+        look="The docstring of your file, where it speaks of an exception of orders",
     )
 
 
