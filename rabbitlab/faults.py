@@ -1,7 +1,7 @@
 """Break the cluster and mend it: each fault is a context manager. Inside the ``with`` the fault is there; after it, it is mended."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rabbitlab import broker
 
@@ -63,12 +63,13 @@ def _close_at_once(targets: list[str], vhost: str) -> None:
 
     Only users who may enter no other virtual host, so that a connection opened meanwhile is a target, too.
     """
-    for user in [found["name"] for found in broker.api("users?columns=name")]:
-        theirs = {found["name"] for found in broker.api(broker.path("connections", "username", user))}
-        entered = {found["vhost"] for found in broker.api(broker.path("users", user, "permissions"))}
-        if theirs and theirs <= set(targets) and entered == {vhost}:
-            broker.api(broker.path("connections", "username", user), "DELETE")
-            broker.closed_here.update(theirs)
+    for user in [found["user"] for found in broker.api(broker.path("vhosts", vhost, "permissions"))]:
+        with suppress(LookupError):  # a user of another run may be gone by now
+            theirs = {found["name"] for found in broker.api(broker.path("connections", "username", user))}
+            entered = {found["vhost"] for found in broker.api(broker.path("users", user, "permissions"))}
+            if theirs and theirs <= set(targets) and entered == {vhost}:
+                broker.api(broker.path("connections", "username", user), "DELETE")
+                broker.closed_here.update(theirs)
 
 
 def _close(connection: str, vhost: str) -> None:
