@@ -17,7 +17,7 @@ ORDERS = [
 ]
 
 
-BUSY = 0.3  # seconds that one of the slower parcels takes
+BUSY = 0.2  # seconds that one of the slower parcels takes
 LATER = 0.25  # seconds after which one more order comes; well within the half second of the docstring
 TOO_LATE = 0.4  # seconds after which it has come, on a machine with much else to do, so late that nobody need have waited for it
 LONG = 2.5  # seconds in which whoever waits half a second has surely gone
