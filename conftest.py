@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent
 CELL_TIMEOUT = 60  # seconds; nbval's own default is 2,000
 OUTPUT_TIMEOUT = 20  # seconds to wait for one message of a kernel; nbval says 5, which a busy machine exceeds
+_turn = None  # of the notebook that is being run
 NOT_COMPARED = ("image/svg+xml",)  # drawn from text/vnd.mermaid, which is compared
 
 
@@ -45,6 +46,25 @@ def pytest_itemcollected(item):
     item.parent.get_kernel_message = _RedrawnDisplays(item.parent)
     if "measured" in item.cell.metadata.get("tags", []):
         item.options["check"] = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item, nextitem):
+    """A notebook has its turn on the cluster from its first cell to its last; its kernel inherits it."""
+    global _turn
+    if not _is_cell(item):
+        return (yield)
+    from rabbitlab import lock
+
+    if _turn is None:
+        _turn = lock.turn(item.path)
+        _turn.__enter__()
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or nextitem.path != item.path:
+            ended, _turn = _turn, None
+            ended.__exit__(None, None, None)
 
 
 def pytest_runtest_setup(item):

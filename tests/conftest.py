@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from rabbitlab import cluster
+from rabbitlab import cluster, lock
 
 
 @pytest.hookimpl(trylast=True)  # what was deselected needs nothing
@@ -17,3 +17,16 @@ def pytest_collection_modifyitems(config, items):
         raise pytest.UsageError(cluster.NOT_RUNNING)
     for item in needing:
         item.add_marker(pytest.mark.skip(reason=cluster.NOT_RUNNING))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """A test on the cluster has its turn there; one that breaks it, or restarts it, has the cluster to itself."""
+    if item.get_closest_marker("faults") or item.get_closest_marker("restarts"):
+        turn = lock.exclusive()
+    elif item.get_closest_marker("cluster"):
+        turn = lock.shared()
+    else:
+        return (yield)
+    with turn:
+        return (yield)

@@ -14,6 +14,7 @@ LAYERS = (
     ("verify", "everything"),
     ("grading", "lessons", "topology", "doctor", "servers", "browsers", "audit"),
     ("faults", "ledger"),
+    ("lock",),
     ("cluster", "engine", "images", "debian", "consent", "ports", "readiness", "overview", "proxy", "certificates"),
     ("broker",),
     ("management",),

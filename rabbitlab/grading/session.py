@@ -32,6 +32,8 @@ class Grading:
         self._attempt = None
         self._answer = None
         self._handlers = {}
+        self._graders: set[Path] = set()
+        self._turn = contextlib.ExitStack()  # on the cluster, while there is a room
         self._checks = {}  # pytest's name of a check -> (results, check)
         self._screen: Screen | None = None
         self._sentence = ""  # in place of any result
@@ -52,6 +54,7 @@ class Grading:
         """Note a check before it runs."""
         results = self._of(item)
         self._checks[item.nodeid] = results, results.check(item.name)
+        self._graders.add(item.path)
 
     def is_over(self, item) -> bool:
         """True once a check of the same grader has failed."""
@@ -120,11 +123,14 @@ class Grading:
     def _open_room(self):
         import pika  # noqa: F401 - here, and not anew in each forked process
 
+        from rabbitlab import lock
         from rabbitlab.grading.attempt import Attempt
         from rabbitlab.grading.room import attempt_room
 
         for number in ASKED_TO_END:  # as Ctrl-C does: clean up, then end
             self._handlers[number] = signal.signal(number, _interrupt)
+        breaking = any(lock.needed(grader) == lock.EXCLUSIVE for grader in self._graders)
+        self._turn.enter_context(lock.exclusive() if breaking else lock.shared())
         try:
             self._room = attempt_room()
         except Mendable as mendable:
@@ -141,6 +147,7 @@ class Grading:
                     end()
                 except Mendable as mendable:  # the cluster is gone; when it is back, the next run sweeps up
                     self._sentence = str(mendable)
+        self._turn.close()
         while self._handlers:
             signal.signal(*self._handlers.popitem())
 

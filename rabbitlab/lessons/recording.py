@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from traitlets import default
 
-from rabbitlab import cluster
+from rabbitlab import cluster, lock
 from rabbitlab.errors import Mendable
 from rabbitlab.lessons import building, notebook, sanitize
 from rabbitlab.units import Unit
@@ -74,7 +74,7 @@ def run(
         CellFailed: when a cell raises without the tag ``raises-exception``, has the tag and raises nothing, or takes too long.
     """
     unit.notebook.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="rabbitlab-") as profile:
+    with lock.turn(unit.source), tempfile.TemporaryDirectory(prefix="rabbitlab-") as profile:
         client = _client(made, timeout)
         with client.setup_kernel(cwd=str(unit.notebook.parent), env=_environment(profile), stderr=subprocess.DEVNULL):
             for number, (index, cell) in enumerate((i, c) for i, c in enumerate(made.cells) if c.cell_type == "code"):

@@ -1,0 +1,132 @@
+"""Whose turn it is on the cluster: shared among those who use it, exclusive for those who break it, across processes.
+
+A killed node is seen by everybody on the cluster. So whoever only uses it (a check, a notebook being validated) holds this lock in common
+with others, and whoever breaks it (:mod:`rabbitlab.faults`) waits until they are done and keeps them out until the cluster is whole.
+
+A process inherits the turn of the one that started it, through an environment variable: a notebook's kernel acts under the turn that pytest
+took for it. So a notebook or grader which breaks the cluster takes the exclusive turn from its beginning: see :func:`needed`.
+"""
+
+import fcntl
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rabbitlab.errors import Mendable
+from rabbitlab.units import STATE
+
+SHARED, EXCLUSIVE = "shared", "exclusive"
+INHERITED = "RABBITLAB_TURN"  # the turn under which a process was started
+LONG = 2.0  # seconds of waiting after which somebody who looks on is told
+# What breaks the cluster for others. Closed connections are one's own affair.
+_BREAKS = re.compile(r"\bfaults\.(?!closed_connections\b)[a-z_]+\(")
+_guard = threading.RLock()
+_depth = 0
+_descriptor = -1
+
+
+@contextmanager
+def shared() -> Iterator[None]:
+    """Use the cluster: nobody breaks it inside the ``with``. Waits while somebody does."""
+    with _turn(SHARED):
+        yield
+
+
+@contextmanager
+def exclusive() -> Iterator[None]:
+    """Have the cluster to oneself, to break it. Waits until those who use it are done; who comes later waits in turn.
+
+    Raises:
+        Mendable: this process, or the one that started it, holds a shared turn: waiting for itself would never end.
+    """
+    with _turn(EXCLUSIVE):
+        yield
+
+
+@contextmanager
+def turn(path: Path) -> Iterator[None]:
+    """The turn that the notebook, page or grader at *path* needs, for as long as it runs."""
+    with _turn(needed(path)):
+        yield
+
+
+def needed(path: Path) -> str:
+    """``exclusive`` where the text of *path* calls a fault that others on the cluster would notice, else ``shared``."""
+    return EXCLUSIVE if _BREAKS.search(path.read_text(encoding="utf-8")) else SHARED
+
+
+def descriptor() -> int:
+    """The file descriptor that holds the turn of this process, for a child that must keep it when this one is killed; -1 where none does."""
+    return _descriptor
+
+
+@contextmanager
+def _turn(kind: str) -> Iterator[None]:
+    global _depth
+    inherited = os.environ.get(INHERITED)
+    if inherited:
+        if kind == EXCLUSIVE and inherited == SHARED:
+            raise Mendable(
+                "This breaks the cluster for others, and runs where only using it was announced. "
+                "Call the fault as faults.name(...), so that it can be found in the file beforehand; see rabbitlab/lock.py."
+            )
+        with _guard:
+            _depth += 1 if _descriptor >= 0 else 0
+        try:
+            yield
+        finally:
+            _leave() if _descriptor >= 0 else None
+        return
+    _enter(kind)
+    try:
+        yield
+    finally:
+        _leave()
+
+
+def _enter(kind: str) -> None:
+    """Take the turn. Who waits for the exclusive one holds the gate meanwhile, so that newcomers do not keep it waiting for ever."""
+    global _depth, _descriptor
+    STATE.mkdir(exist_ok=True)
+    gate = os.open(STATE / "cluster.gate", os.O_RDWR | os.O_CREAT, 0o666)
+    lock = os.open(STATE / "cluster.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        _wait_for(gate, fcntl.LOCK_EX)
+        _wait_for(lock, fcntl.LOCK_EX if kind == EXCLUSIVE else fcntl.LOCK_SH)
+    except BaseException:
+        os.close(lock)
+        raise
+    finally:
+        os.close(gate)
+    with _guard:
+        _descriptor, _depth = lock, 1
+        os.environ[INHERITED] = kind
+
+
+def _leave() -> None:
+    """Give the turn back when the last ``with`` that stands on it ends."""
+    global _depth, _descriptor
+    with _guard:
+        _depth -= 1
+        if _depth == 0:
+            os.environ.pop(INHERITED, None)
+            os.close(_descriptor)
+            _descriptor = -1
+
+
+def _wait_for(descriptor: int, operation: int) -> None:
+    began, told = time.monotonic(), False
+    while True:
+        try:
+            fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not told and time.monotonic() - began > LONG:
+                print("Waiting for the cluster: another check, notebook or fault has its turn.", file=sys.stderr, flush=True)
+                told = True
+            time.sleep(0.05)
