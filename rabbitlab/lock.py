@@ -61,7 +61,7 @@ def needed(path: Path) -> str:
 
 
 def descriptor() -> int:
-    """The file descriptor that holds the turn of this process, for a child that must keep it when this one is killed; -1 where none does."""
+    """The file descriptor that holds the turn of this process; for a child that must keep it when this one is killed. -1: none."""
     return _descriptor
 
 
