@@ -11,7 +11,7 @@ from rabbitlab.grading.room import Room
 from rabbitlab.grading.verdict import Late, Verdict
 from rabbitlab.nodes import ADMIN
 
-FRESH = 5.5  # seconds until a quorum queue has surely told its counts anew: it does so at each tick, of 5 s
+FRESH = 1.5  # seconds until a quorum queue has surely told its counts anew: docker/rabbitmq/advanced.config makes it do so every second
 CLOSED = 0.3  # seconds that a client which reads needs to learn that its connection is closed
 
 
