@@ -35,6 +35,10 @@ NODES = (
     Node("rabbit3", amqp=5674, management=15674, metrics=15694),
 )
 LOAD_BALANCER_PORT = 5670
+TLS_PORT = 5671  # profile tls
+PROMETHEUS_PORT = 9090  # profile monitoring, as the next two
+ALERTMANAGER_PORT = 9093
+GRAFANA_PORT = 3000
 
 # The lab's own administrator, made by docker/rabbitmq/definitions.json. It opens a cluster that listens on loopback only.
 ADMIN = ("lab", "lab-on-this-machine-only")
