@@ -1,6 +1,5 @@
 """./lab test: everything that must hold before a change lands, in one run with one closing line."""
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,12 +15,13 @@ from rabbitlab import browsers, cluster, verify
 from rabbitlab.units import ROOT, STATE
 
 console = Console(highlight=False)
-ON_THE_CLUSTER = "cluster and not browser and not restarts and not slow"
+ON_THE_CLUSTER = "cluster and not browser and not restarts"
+READER = ["-p", "tests.slow_reader", "--reader-pause", "200"]  # seconds, before each cell while a connection is open
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "junit_family=xunit1"]
 
 
 def run(yes: bool = False) -> int:
-    """Lint, package tests, notebooks, strict site build, verify, browser tests, restarts of the cluster; the patient test runs beside them.
+    """Lint, package tests, notebooks as a slow reader runs them, strict site build, verify, browser tests, restarts of the cluster.
 
     Starts the cluster if none runs, and leaves it running.
 
@@ -36,12 +36,12 @@ def run(yes: bool = False) -> int:
         cluster.up(yes=yes)
     browsers.ensure(yes=yes)
     score = _Score()
-    with tempfile.TemporaryDirectory() as scratch, _patient(Path(scratch)) as patient:
+    with tempfile.TemporaryDirectory() as scratch:
         reports = Path(scratch)
         score.command("lint", ["ruff", "check", "."])
         score.command("format", ["ruff", "format", "--check", "."])
         score.command("site", ["mkdocs", "build", "--strict", "--site-dir", str(reports / "site")])  # --quiet would silence --strict, too
-        score.pytest("tests and notebooks", ["--nbval", "-n", str(verify.WORKERS)], reports / "nbval.xml")
+        score.pytest("tests and notebooks", ["--nbval", *READER, "-n", str(verify.WORKERS)], reports / "nbval.xml")
         score.pytest(
             "tests on the cluster",
             ["-m", ON_THE_CLUSTER, "-n", str(verify.WORKERS), "--dist", "loadfile", "tests"],
@@ -49,7 +49,6 @@ def run(yes: bool = False) -> int:
         )
         score.verify(reports / "verify.json", notebooks=reports / "nbval.xml")
         score.pytest("browser", ["-m", "browser", "tests"], reports / "browser.xml")
-        score.waited("a slow reader", patient, reports / "slow.xml")
         score.pytest("restarts", ["-m", "restarts", "tests"], reports / "restarts.xml")
     console.print(f"\n{score.passed} passed, {score.failed} failed")
     return 1 if score.failed or not score.passed else 0
@@ -78,13 +77,6 @@ class _Score:
             proofs = json.loads(report.read_text())
             self._add(proofs["held"] + proofs["missed"], proofs["missed"])
 
-    def waited(self, what: str, process: subprocess.Popen, report: Path) -> None:
-        """The outcome of a pytest that was started earlier."""
-        with _step(what):
-            output, _ = process.communicate()
-            console.print(output.strip(), markup=False)
-            self._report(report, process.returncode)
-
     def _report(self, report: Path, status: int) -> None:
         """Count what pytest reports; a run that failed without a report, or ran nothing, is a failure of its own."""
         cases = list(ET.parse(report).iter("testcase")) if report.exists() else []
@@ -106,18 +98,3 @@ def _step(what: str) -> Iterator[None]:
     console.rule(f"[bold]{what}", align="left")
     yield
     console.print(f"{time.monotonic() - began:.0f} s", style="dim")
-
-
-@contextmanager
-def _patient(reports: Path) -> Iterator[subprocess.Popen]:
-    """The test that pauses like a reader: it mostly sleeps, so it runs beside everything else."""
-    arguments = ["-q", "-m", "slow", "tests", f"--junitxml={reports / 'slow.xml'}"]
-    process = subprocess.Popen(
-        [*PYTEST, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "COLUMNS": "120"}
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait()
