@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parent
 CELL_TIMEOUT = 60  # seconds; nbval's own default is 2,000
 OUTPUT_TIMEOUT = 20  # seconds to wait for one message of a kernel; nbval says 5, which a busy machine exceeds
 _turn = None  # of the notebook that is being run
-NOT_COMPARED = ("image/svg+xml",)  # drawn from text/vnd.mermaid, which is compared
+# Pictures: of the broker, drawn from text/vnd.mermaid, which is compared; plots, recorded as SVG and drawn as PNG by default.
+NOT_COMPARED = ("image/svg+xml", "image/png")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -35,6 +36,14 @@ def pytest_sessionstart(session):
 
     if not cluster.is_running():
         raise pytest.UsageError(f"Notebooks are validated on the live cluster. {cluster.NOT_RUNNING}")
+
+
+def pytest_collection_finish(session):
+    """Where notebooks plot: see that matplotlib knows the fonts, or the first figure says that it looks for them."""
+    if any("matplotlib" in item.cell.source for item in session.items if _is_cell(item)) and not session.config.option.collectonly:
+        from rabbitlab.lessons import figures
+
+        figures.prepare()
 
 
 def pytest_itemcollected(item):

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from rabbitlab import cluster, debian, ports
 from rabbitlab.errors import Mendable
+from rabbitlab.lessons import figures
 from rabbitlab.nodes import HOST, NODES
 from rabbitlab.units import ROOT, STATE
 
@@ -63,6 +64,7 @@ def start(yes: bool = False, browser: bool = True) -> None:
     """
     known = running()
     fresh = {name: _spawn(name) for name in COMMANDS if name not in known}
+    figures.prepare(wait=False)
     try:
         if not cluster.is_whole():
             cluster.up(yes=yes)

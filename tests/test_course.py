@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import re
 import subprocess
 from importlib import util
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rabbitlab import units, verify
+from rabbitlab.lessons import figures
 from rabbitlab.units import ROOT, Unit
 
 LESSONS = [unit for unit in units.every() if unit.kind == "lesson"]
@@ -17,7 +19,7 @@ GRADED = [unit for unit in units.every() if unit.graded]
 QUIZZES = [unit for unit in units.every() if unit.kind == "quiz"]
 RUNNABLE = [unit for unit in units.every() if unit.source.exists() and unit.kind != "quiz"]
 FENCE = re.compile(r"^```python(?P<options>[^\n]*)\n(?P<code>.*?)^```", re.M | re.S)
-LOOKS_OR_BREAKS = {"broker", "topology", "faults", "grading"}
+LOOKS_OR_BREAKS = {"broker", "topology", "faults", "grading", "ledger", "proxy", "logs"}
 FEWEST_WRONG_ANSWERS = 5
 
 
@@ -55,7 +57,7 @@ class TestLesson:
         for tree in trees(unit):
             for name in imported(tree):
                 top, _, rest = name.partition(".")
-                allowed = top in ("pika", "IPython") or top in sys.stdlib_module_names
+                allowed = top in ("pika", "IPython", "matplotlib") or top in sys.stdlib_module_names
                 assert allowed or (top == "rabbitlab" and rest.split(".")[0] in LOOKS_OR_BREAKS), f"{unit.page} imports {name}"
 
 
@@ -74,6 +76,16 @@ class TestCells:
                 assert "sleep(" not in line or re.search(r"def |# ", line), (
                     f"{unit.source} sleeps without saying why on the line: {line.strip()}"
                 )
+
+
+@pytest.mark.parametrize("unit", RUNNABLE, ids=named)
+def test_recorded_pictures_are_small(unit):
+    """A repository keeps every version of a picture for ever, and a page loads all of its own at once."""
+    for cell in json.loads(unit.notebook.read_text())["cells"] if unit.notebook.exists() else []:
+        for output in cell.get("outputs", []):
+            for mime in (figures.SHARP, figures.LIGHT):
+                picture = "".join(output.get("data", {}).get(mime, ""))
+                assert len(picture) <= figures.MOST * 4 / 3, f"{unit.notebook}: a picture of {len(picture)} bytes"  # base64 adds a third
 
 
 def imported(tree: ast.Module) -> list[str]:

@@ -15,6 +15,7 @@ from rabbitlab.grading.answer import Answer
 from rabbitlab.grading.attempt import Attempt
 from rabbitlab.grading.room import attempt_room, fresh_vhost, sweep
 from rabbitlab.grading.verdict import Late, Verdict
+from rabbitlab.nodes import NODES
 from rabbitlab.units import ROOT
 
 pytestmark = pytest.mark.cluster
@@ -349,6 +350,16 @@ def alive(pid: int) -> bool:
 
 
 class TestAttempt:
+    def test_it_is_everywhere(self, attempt):
+        import pika
+
+        attempt.declare("orders")
+        everywhere = attempt.everywhere(heartbeat=7)
+        assert [(p.port, p.heartbeat, p.virtual_host) for p in everywhere] == [(n.amqp, 7, attempt.vhost) for n in NODES]
+        for parameters in everywhere:
+            with pika.BlockingConnection(parameters) as connection:
+                assert connection.channel().queue_declare(queue="orders", passive=True).method.message_count == 0
+
     def test_connections_are_counted_at_once_on_every_node(self, attempt):
         import pika
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rabbitlab.grading import management
 from rabbitlab.grading.room import Room
 from rabbitlab.grading.verdict import Late, Verdict
-from rabbitlab.nodes import ADMIN
+from rabbitlab.nodes import ADMIN, NODES
 
 FRESH = 1.5  # seconds until a quorum queue has surely told its counts anew: docker/rabbitmq/advanced.config makes it do so every second
 CLOSED = 0.3  # seconds that a client which reads needs to learn that its connection is closed
@@ -41,6 +41,14 @@ class Attempt:
         chosen = {"host": "localhost", "port": management.answering().amqp, "virtual_host": self.vhost}
         chosen["credentials"] = pika.PlainCredentials(self.user, self.password)
         return pika.ConnectionParameters(**{**chosen, **overrides})
+
+    def everywhere(self, **overrides) -> list:
+        """The same for each of the three nodes, in their order: what a client needs that may lose the node it talks to.
+
+        Args:
+            overrides: As for :meth:`parameters`, the same for all three.
+        """
+        return [self.parameters(**{"port": node.amqp, **overrides}) for node in NODES]
 
     def declare(self, queue: str, **kwargs) -> None:
         """Declare *queue*, durable unless said otherwise; *kwargs* go to ``queue_declare``."""

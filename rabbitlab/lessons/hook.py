@@ -19,7 +19,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from rabbitlab import units
-from rabbitlab.lessons import building, checking, notebook, sanitize
+from rabbitlab.lessons import building, checking, figures, notebook, sanitize
 from rabbitlab.lessons import page as pages
 
 log = logging.getLogger("mkdocs.hooks.lessons")
@@ -98,7 +98,7 @@ def _block(text: str, modifier: str = "") -> str:
 
 
 def _image(source: str, data: dict) -> str:
-    return f'<div class="output output--picture"><img src="{source}" alt="{escape(data.get("text/plain", ""), quote=True)}"></div>\n'
+    return f'<div class="output output--picture"><img src="{source}" alt="{escape(figures.words(data), quote=True)}"></div>\n'
 
 
 def _lessons() -> dict[str, units.Unit]:

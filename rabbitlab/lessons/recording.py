@@ -19,7 +19,7 @@ from traitlets import default
 
 from rabbitlab import cluster, lock
 from rabbitlab.errors import Mendable
-from rabbitlab.lessons import building, notebook, sanitize
+from rabbitlab.lessons import building, figures, notebook, sanitize
 from rabbitlab.units import Unit
 
 CELL_TIMEOUT = 60  # seconds; a lesson's longest wait is for a missed heartbeat
@@ -75,6 +75,9 @@ def run(
     """
     unit.notebook.parent.mkdir(parents=True, exist_ok=True)
     with lock.turn(unit.source), tempfile.TemporaryDirectory(prefix="rabbitlab-") as profile:
+        figures.write_profile(profile)
+        if any("matplotlib" in cell.source for cell in notebook.code_cells(made)):
+            figures.prepare()
         client = _client(made, timeout)
         with client.setup_kernel(cwd=str(unit.notebook.parent), env=_environment(profile), stderr=subprocess.DEVNULL):
             for number, (index, cell) in enumerate((i, c) for i, c in enumerate(made.cells) if c.cell_type == "code"):
@@ -142,7 +145,10 @@ def _client(made: NotebookNode, timeout: float) -> NotebookClient:
 
 
 def _environment(profile: str) -> dict[str, str]:
-    """The environment of a kernel: no profile of the user, no colours, so that a recording is the same on every machine."""
+    """The environment of a kernel: no profile of the user, no colours, so that a recording is the same on every machine.
+
+    The profile is the recording's own, in which :mod:`rabbitlab.lessons.figures` says how figures are drawn.
+    """
     return {**os.environ, "IPYTHONDIR": profile, **QUIET_ENVIRONMENT}
 
 

@@ -8,6 +8,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+from rabbitlab.lessons import figures
+
 PATTERNS_FILE = Path(__file__).resolve().parents[2] / "jupyter" / "nbval_sanitize.cfg"
 
 
@@ -28,7 +30,8 @@ def text(value: str) -> str:
 def outputs(found: list[dict]) -> list[dict]:
     """The outputs of a cell as they are recorded.
 
-    Chunks of a stream are merged, an error's traceback becomes its one last line, and every text goes through the patterns.
+    Chunks of a stream are merged, an error's traceback becomes its one last line, of a figure one picture is kept, and every text goes
+    through the patterns.
     """
     return [_clean(output) for output in _merged(found)]
 
@@ -54,7 +57,8 @@ def _clean(output: dict) -> dict:
     if kind == "error":
         value = text(output["evalue"])
         return {"output_type": kind, "ename": output["ename"], "evalue": value, "traceback": [_one_line(output["ename"], value)]}
-    data = {mime: text(_joined(value)) if isinstance(value, str | list) else value for mime, value in output["data"].items()}
+    found = figures.lightest(output["data"])
+    data = {mime: text(_joined(value)) if isinstance(value, str | list) else value for mime, value in found.items()}
     cleaned = {"output_type": kind, "data": data, "metadata": {}}
     if kind == "execute_result":
         cleaned["execution_count"] = output["execution_count"]
