@@ -80,11 +80,24 @@ def progress():
 
 
 @app.command(rich_help_panel=CLUSTER)
-def up(yes: Yes = False):
+def up(
+    yes: Yes = False,
+    tls: Annotated[bool, typer.Option("--tls", help="Also the node that speaks TLS only (lesson 4.5).")] = False,
+    monitoring: Annotated[bool, typer.Option("--monitoring", help="Also Prometheus, Alertmanager and Grafana (lesson 4.4).")] = False,
+):
     """Start the cluster alone, and wait until it can serve."""
     from rabbitlab import cluster
 
-    cluster.up(yes=yes)
+    wanted = {"monitoring": monitoring, "tls": tls}
+    cluster.up(yes=yes, profiles=tuple(profile for profile, asked in wanted.items() if asked))
+
+
+@app.command(rich_help_panel=CLUSTER)
+def certs(renew: Annotated[bool, typer.Option("--renew", help="Make new ones in any case.")] = False):
+    """Make the certificates of the node that speaks TLS; those that are valid are kept."""
+    from rabbitlab import certificates
+
+    certificates.show(renew=renew)
 
 
 @app.command(rich_help_panel=CLUSTER)
@@ -105,7 +118,7 @@ def status():
 
 @app.command(rich_help_panel=CLUSTER)
 def logs(
-    node: Annotated[str, typer.Argument(metavar="NODE", help="rabbit1, rabbit2, rabbit3 or haproxy.")],
+    node: Annotated[str, typer.Argument(metavar="NODE", help="rabbit1, rabbit2, rabbit3, haproxy, or rabbit-tls.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines arrive.")] = False,
 ):
     """The log of one node."""

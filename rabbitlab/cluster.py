@@ -4,13 +4,13 @@ import selectors
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rabbitlab.errors import Mendable
-from rabbitlab.nodes import HOST, LOAD_BALANCER_PORT, NODES
+from rabbitlab.nodes import HOST, LOAD_BALANCER_PORT, NODES, PROFILES
 from rabbitlab.units import ROOT
 
 PROJECT = "rabbitmq-by-doing"
@@ -27,34 +27,49 @@ class Container:
         service: ``rabbit1``, ``haproxy``.
         state: Docker's word for it: ``running``, ``exited``, ``paused``.
         folder: The copy of the course that started it.
+        status: What Docker says of it in words: ``Up 4 minutes (healthy)``.
     """
 
     service: str
     state: str
     folder: Path
+    status: str = ""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether its health check has passed."""
+        return self.status.endswith("(healthy)")
 
 
-def up(yes: bool = False) -> None:
+def up(yes: bool = False, profiles: Iterable[str] = ()) -> None:
     """Start the cluster and return when it can serve: three nodes run, a message went through the load balancer.
 
-    Run twice, it only looks. Gets the Docker engine and the images first where they are missing.
+    Run twice, it only looks. Gets the Docker engine, the images and the certificates of the TLS node first where they are missing.
 
     Args:
         yes: Install what is missing, and take the cluster over from another copy of the course, without asking.
+        profiles: Also start the services of these compose profiles, ``tls`` or ``monitoring``, and wait until they are healthy.
 
     Raises:
         Mendable: with what stands in the way, and the command that removes it.
     """
-    from rabbitlab import engine, images, readiness
+    from rabbitlab import certificates, engine, images, readiness
 
     engine.ensure(yes)
     _take_over(yes)
-    _need_ports()
-    images.ensure(yes)
+    _need_ports(profiles)
+    images.ensure(yes, profiles)
+    if "tls" in profiles:
+        certificates.ensure()
     began = time.monotonic()
-    _start_containers()
-    readiness.wait(within=READY_WITHIN - (time.monotonic() - began))
+    _start_containers(profiles)
+    readiness.wait(within=READY_WITHIN - (time.monotonic() - began), profiles=profiles)
     status()
+
+
+def chosen(profiles: Iterable[str]) -> list[str]:
+    """The options by which docker compose takes up *profiles*."""
+    return [word for profile in profiles for word in ("--profile", profile)]
 
 
 def down(volumes: bool = False, yes: bool = False) -> None:
@@ -97,7 +112,7 @@ def logs(node: str, follow: bool = False) -> int:
     """Print the log of one node.
 
     Args:
-        node: ``rabbit1``, ``rabbit2``, ``rabbit3`` or ``haproxy``.
+        node: ``rabbit1``, ``rabbit2``, ``rabbit3``, ``haproxy``, or a service of a compose profile.
         follow: Go on as lines arrive, until Ctrl-C.
 
     Returns:
@@ -106,12 +121,14 @@ def logs(node: str, follow: bool = False) -> int:
     Raises:
         Mendable: no such node, or nothing was ever started.
     """
-    if node not in SERVICES:
-        raise Mendable(f"There is no node {node}. Nodes: {', '.join(SERVICES)}.")
+    profile = next((profile for profile, services in PROFILES.items() if node in services), None)
+    if node not in SERVICES and not profile:
+        on_request = [service for services in PROFILES.values() for service in services]
+        raise Mendable(f"There is no node {node}. Nodes: {', '.join(SERVICES)}; on request: {', '.join(on_request)}.")
     if node not in containers():
-        raise Mendable(f"{node} has no container, so no log. Start it with: ./lab up")
+        raise Mendable(f"{node} has no container, so no log. Start it with: ./lab up{f' --{profile}' if profile else ''}")
     try:
-        return compose("logs", "--no-log-prefix", *(["--follow"] if follow else []), node).returncode
+        return compose("--profile", "*", "logs", "--no-log-prefix", *(["--follow"] if follow else []), node).returncode
     except KeyboardInterrupt:
         return 0
 
@@ -141,14 +158,14 @@ def is_whole() -> bool:
 
 def containers() -> dict[str, Container]:
     """The cluster's containers by service, those that have stopped included; empty without an engine."""
-    fields = '{{.Label "com.docker.compose.service"}}\t{{.State}}\t{{.Label "com.docker.compose.project.working_dir"}}'
+    fields = '{{.Label "com.docker.compose.service"}}\t{{.State}}\t{{.Label "com.docker.compose.project.working_dir"}}\t{{.Status}}'
     command = ["docker", "ps", "--all", "--filter", f"label=com.docker.compose.project={PROJECT}", "--format", fields]
     try:
         lines = subprocess.run(command, capture_output=True, text=True, timeout=20).stdout.splitlines()
     except (OSError, subprocess.TimeoutExpired):
         return {}
     rows = [line.split("\t") for line in lines]
-    return {service: Container(service, state, Path(folder)) for service, state, folder in rows}
+    return {service: Container(service, state, Path(folder), status) for service, state, folder, status in rows}
 
 
 def compose(*arguments: str, capture: bool = False, check: bool = False) -> subprocess.CompletedProcess:
@@ -176,12 +193,12 @@ def compose(*arguments: str, capture: bool = False, check: bool = False) -> subp
 
 def log_tail(service: str, lines: int = 12) -> str:
     """The last lines that a service has logged."""
-    done = compose("logs", "--no-log-prefix", "--tail", str(lines), service, capture=True)
+    done = compose("--profile", "*", "logs", "--no-log-prefix", "--tail", str(lines), service, capture=True)
     return done.stdout.strip()
 
 
-def _start_containers() -> None:
-    done = compose("up", "--detach", capture=True)
+def _start_containers(profiles: Iterable[str] = ()) -> None:
+    done = compose(*chosen(profiles), "up", "--detach", capture=True)
     if done.returncode != 0:
         last = "\n".join(done.stderr.strip().splitlines()[-5:])
         raise Mendable(f"docker compose up failed:\n{last}\nRun ./lab doctor to see what is wrong.")
@@ -202,12 +219,13 @@ def _take_over(yes: bool) -> None:
         )
 
 
-def _need_ports() -> None:
+def _need_ports(profiles: Iterable[str] = ()) -> None:
     """Raises Mendable when a port of a service that does not run yet is taken, with every such port and its holder."""
     from rabbitlab import ports
 
     ours = {service for service, container in containers().items() if container.state in ("running", "paused")}
-    taken = {port: ports.holder(port) for port, service in ports.of_the_cluster().items() if service not in ours and ports.taken(port)}
+    wanted = ports.of_the_cluster(profiles)
+    taken = {port: ports.holder(port) for port, service in wanted.items() if service not in ours and ports.taken(port)}
     if taken:
         lines = "\n".join(f"  port {port}: {found.what}. End it with: {found.mend}" for port, found in taken.items())
         raise Mendable(f"The cluster needs ports that are taken:\n{lines}\nThen run ./lab up again.")

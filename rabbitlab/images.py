@@ -36,16 +36,17 @@ class Unpullable(Exception):
     """An image cannot be had from a registry; says why."""
 
 
-def ensure(yes: bool = False) -> None:
+def ensure(yes: bool = False, profiles: Iterable[str] = ()) -> None:
     """Return when every image is here: pull what is missing, or build it from Debian packages and say so.
 
     Args:
         yes: Install what the build needs without asking.
+        profiles: Also the images of these compose profiles.
 
     Raises:
         Mendable: when an image can neither be pulled nor built.
     """
-    missing = [image for image in wanted() if not present(image)]
+    missing = [image for image in wanted(profiles) if not present(image)]
     if any(image in HOME_MADE.values() for image in missing):
         build(yes)  # .env says that this machine was out of a registry's reach
         missing = [image for image in missing if image not in HOME_MADE.values()]
@@ -56,11 +57,11 @@ def ensure(yes: bool = False) -> None:
         _fall_back([image for image in missing if not present(image)], str(reason), yes)
 
 
-def wanted() -> list[str]:
-    """The images of the cluster's services, as compose reads them from its file, ``.env`` and the environment."""
+def wanted(profiles: Iterable[str] = ()) -> list[str]:
+    """The images of the cluster's services and of *profiles*, as compose reads them from its file, ``.env`` and the environment."""
     from rabbitlab import cluster
 
-    return sorted(set(cluster.compose("config", "--images", capture=True).stdout.split()))
+    return sorted(set(cluster.compose(*cluster.chosen(profiles), "config", "--images", capture=True).stdout.split()))
 
 
 def official() -> dict[str, str]:

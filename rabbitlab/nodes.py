@@ -39,6 +39,14 @@ TLS_PORT = 5671  # profile tls
 PROMETHEUS_PORT = 9090  # profile monitoring, as the next two
 ALERTMANAGER_PORT = 9093
 GRAFANA_PORT = 3000
+TLS_MANAGEMENT_PORT = 15671  # profile tls, as the next one
+TLS_METRICS_PORT = 15691
+
+# What runs only when it is asked for: the compose profile, its services, and the ports that each publishes.
+PROFILES: dict[str, dict[str, tuple[int, ...]]] = {
+    "monitoring": {"prometheus": (PROMETHEUS_PORT,), "alertmanager": (ALERTMANAGER_PORT,), "grafana": (GRAFANA_PORT,)},
+    "tls": {"rabbit-tls": (TLS_PORT, TLS_MANAGEMENT_PORT, TLS_METRICS_PORT)},
+}
 
 # The lab's own administrator, made by docker/rabbitmq/definitions.json. It opens a cluster that listens on loopback only.
 ADMIN = ("lab", "lab-on-this-machine-only")

@@ -3,9 +3,10 @@
 import errno
 import socket
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rabbitlab.nodes import HOST, LOAD_BALANCER_PORT, NODES
+from rabbitlab.nodes import HOST, LOAD_BALANCER_PORT, NODES, PROFILES
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,14 @@ class Holder:
     mend: str
 
 
-def of_the_cluster() -> dict[int, str]:
-    """The ports that the cluster publishes, and the service that each belongs to."""
+def of_the_cluster(profiles: Iterable[str] = ()) -> dict[int, str]:
+    """The ports that the cluster publishes, and the service that each belongs to.
+
+    Args:
+        profiles: Also those of these compose profiles, ``tls`` or ``monitoring``.
+    """
     ports = {port: node.name for node in NODES for port in (node.amqp, node.management, node.metrics)}
+    ports |= {port: service for profile in profiles for service, theirs in PROFILES[profile].items() for port in theirs}
     return {**ports, LOAD_BALANCER_PORT: "haproxy"}
 
 

@@ -1,33 +1,37 @@
 """Wait until a cluster that was started can serve, and show what is waited for."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from rich.console import Console
 
 from rabbitlab import cluster
 from rabbitlab.errors import Mendable
-from rabbitlab.nodes import ADMIN, HOST, LOAD_BALANCER_PORT, NODES
+from rabbitlab.nodes import ADMIN, HOST, LOAD_BALANCER_PORT, NODES, PROFILES
 
 console = Console(highlight=False, markup=False)
 
 
-def wait(within: float, clock: Callable[[], float] = time.monotonic) -> None:
+def wait(within: float, clock: Callable[[], float] = time.monotonic, profiles: Iterable[str] = ()) -> None:
     """Return when each stage holds: the nodes run; their metadata store has a leader, and a message goes through the load balancer.
 
     Args:
         within: Seconds for all of it.
+        profiles: Compose profiles whose services must be healthy, too.
         clock: Monotonic clock, in seconds; tests pass their own.
 
     Raises:
         Mendable: with what was seen last and the log of the node at fault, when time is up or a node has ended.
     """
     began = clock()
-    for done, missing in STAGES:
+    profiles = tuple(profiles)
+    stages = [*STAGES, *((f"{' and '.join(PROFILES[profile])} serve", partial(services_missing, profile)) for profile in profiles)]
+    for done, missing in stages:
         with console.status("Waiting") as line:
             while seen := missing():
                 line.update(f"Waiting: {seen} ({clock() - began:.0f} s)")
-                _nodes_still_there(seen)
+                _services_still_there(seen, profiles)
                 if clock() - began > within:
                     raise Mendable(_too_late(seen, within))
                 time.sleep(0.2)
@@ -83,6 +87,13 @@ def message_missing() -> str:
     return "" if body == b"ready?" else "a message through the load balancer did not come back"
 
 
+def services_missing(profile: str) -> str:
+    """Which services of a compose profile are not healthy yet, or nothing."""
+    found = cluster.containers()
+    waiting = [service for service in PROFILES[profile] if service not in found or not found[service].healthy]
+    return f"not healthy yet: {', '.join(waiting)}" if waiting else ""
+
+
 def has_majority(running: int) -> bool:
     """Whether so many nodes can agree on anything; below that, a declare waits for 30 s and is refused."""
     return running > len(NODES) // 2
@@ -94,10 +105,11 @@ STAGES: tuple[tuple[str, Callable[[], str]], ...] = (
 )
 
 
-def _nodes_still_there(seen: str) -> None:
+def _services_still_there(seen: str, profiles: Iterable[str]) -> None:
     """A container that has ended will not become ready: no need to wait for the deadline."""
     found = cluster.containers()
-    ended = [service for service in cluster.SERVICES if service not in found or found[service].state in ("exited", "dead")]
+    needed = (*cluster.SERVICES, *(service for profile in profiles for service in PROFILES[profile]))
+    ended = [service for service in needed if service not in found or found[service].state in ("exited", "dead")]
     if ended:
         raise Mendable(
             f"{ended[0]} has ended ({seen}). The end of its log:\n{cluster.log_tail(ended[0])}\nAll of it: ./lab logs {ended[0]}"
@@ -106,7 +118,8 @@ def _nodes_still_there(seen: str) -> None:
 
 def _too_late(seen: str, within: float) -> str:
     """The message when time is up, with the log of the node that is named in what was seen last."""
-    at_fault = next((service for service in cluster.SERVICES if service in seen), "haproxy" if "load balancer" in seen else NODES[0].name)
+    services = (*cluster.SERVICES, *(service for services in PROFILES.values() for service in services))
+    at_fault = next((service for service in services if service in seen), "haproxy" if "load balancer" in seen else NODES[0].name)
     return (
         f"The cluster was not ready within {within:.0f} s. Seen last: {seen}.\n"
         f"The end of the log of {at_fault}:\n{cluster.log_tail(at_fault)}\n"

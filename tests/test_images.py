@@ -43,7 +43,7 @@ def machine(monkeypatch, tmp_path):
 
     machine = Machine()
     monkeypatch.setattr(images, "ENV", tmp_path / ".env")
-    monkeypatch.setattr(images, "wanted", lambda: list(machine.wanted))
+    monkeypatch.setattr(images, "wanted", lambda profiles=(): list(machine.wanted))
     monkeypatch.setattr(images, "present", lambda image: image in machine.present)
     monkeypatch.setattr(images, "up_to_date", lambda image: machine.up_to_date)
     monkeypatch.setattr(images, "pull", machine.pull)
