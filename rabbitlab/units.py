@@ -18,7 +18,7 @@ class UnknownUnit(LookupError):
 
 @dataclass(frozen=True)
 class Unit:
-    """A lesson, an exercise, a project or a quiz.
+    """A lesson, a reference page beside a lesson, an exercise, a project or a quiz.
 
     Attributes:
         module: ``module_1_foundations``.
@@ -34,14 +34,21 @@ class Unit:
 
     @property
     def short(self) -> str:
-        """The shortest handy name: ``1/ex_01``, ``1/project``, ``1/04``."""
+        """The shortest handy name: ``1/ex_01``, ``1/project``, ``1/04``, ``4/reference_01``."""
         first = self.stem.split("_")[0]
-        return f"{self.module.split('_')[1]}/{'ex_' + self.stem.split('_')[1] if first == 'ex' else first}"
+        handy = f"{first}_{self.stem.split('_')[1]}" if first in ("ex", "reference") else first
+        return f"{self.module.split('_')[1]}/{handy}"
 
     @property
     def kind(self) -> str:
-        """``lesson``, ``exercise``, ``project`` or ``quiz``."""
-        return {"ex": "exercise", "project": "project", "quiz": "quiz"}.get(self.stem.split("_")[0], "lesson")
+        """``lesson``, ``reference``, ``exercise``, ``project`` or ``quiz``."""
+        kinds = {"ex": "exercise", "project": "project", "quiz": "quiz", "reference": "reference"}
+        return kinds.get(self.stem.split("_")[0], "lesson")
+
+    @property
+    def shows_outputs(self) -> bool:
+        """Whether the page itself is what is run and recorded: a lesson, or the reference page that takes what a lesson has no room for."""
+        return self.kind in ("lesson", "reference")
 
     @property
     def graded(self) -> bool:
@@ -103,12 +110,12 @@ def modules() -> list[str]:
 
 
 def every(module: str | None = None) -> list[Unit]:
-    """Every unit that has a page, in the order of the course: lessons, exercises, quiz, project."""
+    """Every unit that has a page, in the order of the course: lessons, reference pages, exercises, quiz, project."""
     found = []
     for name in modules():
         if module in (None, name):
             folder = ROOT / "docs" / name
-            pages = sorted(folder.glob("[0-9]*.md")) + sorted(folder.glob("exercises/ex_*.md"))
+            pages = sorted(folder.glob("[0-9]*.md")) + sorted(folder.glob("reference_*.md")) + sorted(folder.glob("exercises/ex_*.md"))
             pages += sorted(folder.glob("quiz_*.md")) + sorted(folder.glob("project_*.md")) + sorted(folder.glob("capstone_*.md"))
             found += [Unit(name, page.stem) for page in pages]
     return found

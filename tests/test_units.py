@@ -8,7 +8,14 @@ from rabbitlab import units
 from rabbitlab.units import Unit, UnknownUnit
 
 PAGES = {
-    "module_1_foundations": ["README", "01_introduction", "02_messaging_concepts", "quiz_module_1", "project_1_simple_chat"],
+    "module_1_foundations": [
+        "README",
+        "01_introduction",
+        "02_messaging_concepts",
+        "reference_02_messaging_concepts",
+        "quiz_module_1",
+        "project_1_simple_chat",
+    ],
     "module_2_core_concepts": ["README", "01_amqp_model", "quiz_module_2"],
     "module_5_capstone": ["capstone_marketplace"],
 }
@@ -35,7 +42,15 @@ def _write(path: Path) -> None:
 
 
 def test_units_come_in_the_order_of_the_course():
-    assert [unit.short for unit in units.every("module_1_foundations")] == ["1/01", "1/02", "1/ex_01", "1/ex_02", "1/quiz", "1/project"]
+    assert [unit.short for unit in units.every("module_1_foundations")] == [
+        "1/01",
+        "1/02",
+        "1/reference_02",
+        "1/ex_01",
+        "1/ex_02",
+        "1/quiz",
+        "1/project",
+    ]
 
 
 def test_a_readme_is_no_unit():
@@ -46,6 +61,7 @@ def test_a_readme_is_no_unit():
     ("stem", "kind"),
     [
         ("01_introduction", "lesson"),
+        ("reference_02_messaging_concepts", "reference"),
         ("ex_01_first_producer", "exercise"),
         ("quiz_module_1", "quiz"),
         ("project_1_simple_chat", "project"),
@@ -55,7 +71,9 @@ def test_the_stem_says_what_kind_a_unit_is(stem, kind):
     assert Unit("module_1_foundations", stem).kind == kind
 
 
-@pytest.mark.parametrize("name", ["1/01", "1/02", "1/ex_01", "1/ex_02", "1/quiz", "1/project", "2/01", "2/ex_01", "2/quiz"])
+@pytest.mark.parametrize(
+    "name", ["1/01", "1/02", "1/reference_02", "1/ex_01", "1/ex_02", "1/quiz", "1/project", "2/01", "2/ex_01", "2/quiz"]
+)
 def test_a_short_name_finds_its_unit(name):
     assert units.find_one(name).short == name
 

@@ -67,7 +67,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     unit = _lessons().get(page.file.src_uri)
     if unit is None:
         return html
-    page.title = f"{pages.number(unit)} {page.title}"
+    page.title = f"{pages.number(unit)} {page.title}" if unit.kind == "lesson" else page.title
     for index, cell in enumerate(notebook.code_cells(building.built(unit)[0])):
         html = html.replace(_PLACE.format(index), "".join(shown(output) for output in sanitize.outputs(cell.outputs)))
     return html.replace(_TOP, _download(unit, page, files))
@@ -102,9 +102,9 @@ def _image(source: str, data: dict) -> str:
 
 
 def _lessons() -> dict[str, units.Unit]:
-    """The lessons by the address of their page below docs/."""
+    """The lessons and reference pages by the address of their page below docs/."""
     docs = units.ROOT / "docs"
-    return {unit.page.relative_to(docs).as_posix(): unit for unit in units.every() if unit.kind == "lesson"}
+    return {unit.page.relative_to(docs).as_posix(): unit for unit in units.every() if unit.shows_outputs}
 
 
 def _notebook_uri(page_uri: str) -> str:
@@ -141,5 +141,6 @@ def _download(unit: units.Unit, page: Page, files: Files) -> str:
     if file is None:
         return ""
     link = f'<a href="{escape(file.url_relative_to(page.file))}" download="{unit.stem}.ipynb">Download</a>'
-    words = f"<b>Lesson {pages.number(unit)}</b> as a notebook: <code>{notebook.shown(unit.notebook)}</code>"
+    name = f"{unit.kind.capitalize()} {pages.number(unit)}"
+    words = f"<b>{name}</b> as a notebook: <code>{notebook.shown(unit.notebook)}</code>"
     return f'<p class="notebook"><span>{_ICON} {words}</span>{link}</p>\n'

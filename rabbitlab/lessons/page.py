@@ -64,9 +64,10 @@ def title(path: Path) -> str:
     return heading[1].strip() if heading else path.stem
 
 
-def number(lesson: Unit) -> str:
-    """``1.4``: how other pages, hints and feedback name a lesson."""
-    return f"{lesson.module.split('_')[1]}.{int(lesson.stem.split('_')[0])}"
+def number(unit: Unit) -> str:
+    """``1.4``: how other pages, hints and feedback name a lesson. A reference page has the number of the lesson that it belongs to."""
+    parts = unit.stem.split("_")
+    return f"{unit.module.split('_')[1]}.{int(parts[1] if unit.kind == 'reference' else parts[0])}"
 
 
 def without_front_matter(text: str) -> str:

@@ -42,6 +42,8 @@ def _of_module(name: str) -> str:
 def _line(unit: units.Unit) -> str:
     if unit.kind == "lesson":
         return f"- {number(unit)} {_link(title(unit.page), unit.notebook)}"
+    if unit.kind == "reference":
+        return f"- {_link(title(unit.page), unit.notebook)}"
     if unit.kind == "quiz":
         return f"- {title(unit.page)}: on the site"
     answer = unit.stub / "__init__.py" if unit.stub.is_dir() else unit.stub

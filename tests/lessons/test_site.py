@@ -136,3 +136,12 @@ def test_the_whole_site_is_built_strictly_within_ten_seconds(tmp_path):
     own = [script for script in scripts if "bundle" not in script]
     assert own[0].endswith("assets/javascripts/mermaid.js")
     assert hashlib.sha256((tmp_path / "assets" / "javascripts" / "mermaid.js").read_bytes()).hexdigest() == MERMAID_11_16
+
+
+def test_a_reference_page_shows_its_outputs_and_has_no_number(course, lesson):
+    course.as_run("# What a window is\n\n```python\nprint('one')\n```\n", {1: [printed("one\n")]}, stem="reference_01_orders")
+    built(course)
+    html = (course.root / "site" / MODULE / "reference_01_orders" / "index.html").read_text()
+    assert '<pre tabindex="0">one</pre>' in html
+    assert "<title>What a window is" in html
+    assert "<b>Reference 1.1</b> as a notebook" in html
