@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import pickle
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -118,6 +120,14 @@ class Running:
         if not self._ended:
             self._end(lambda: None)
             self._attempt.settle()
+
+    def terminate(self) -> None:
+        """Ask the process to end, as ``docker stop`` does: SIGTERM, once. It may take its time; :meth:`wait` and :attr:`alive` tell.
+
+        An answer that has no handler for the signal is ended by it: then :meth:`wait` raises the verdict on a program that is gone.
+        """
+        if self.alive:
+            os.kill(self.pid, signal.SIGTERM)
 
     def _pump(self, timeout: float) -> None:
         """Read what there is, and end the run when it is over, too late or too loud."""
