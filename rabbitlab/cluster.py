@@ -53,14 +53,14 @@ def up(yes: bool = False, profiles: Iterable[str] = ()) -> None:
     Raises:
         Mendable: with what stands in the way, and the command that removes it.
     """
-    from rabbitlab import certificates, engine, images, readiness
+    from rabbitlab import engine, images, readiness
 
     engine.ensure(yes)
     _take_over(yes)
     _need_ports(profiles)
     images.ensure(yes, profiles)
     if "tls" in profiles:
-        certificates.ensure()
+        _bring_certificates()
     began = time.monotonic()
     _start_containers(profiles)
     readiness.wait(within=READY_WITHIN - (time.monotonic() - began), profiles=profiles)
@@ -70,6 +70,12 @@ def up(yes: bool = False, profiles: Iterable[str] = ()) -> None:
 def chosen(profiles: Iterable[str]) -> list[str]:
     """The options by which docker compose takes up *profiles*."""
     return [word for profile in profiles for word in ("--profile", profile)]
+
+
+def services_of(profile: str) -> list[str]:
+    """The services that a compose profile starts; without Grafana where it cannot be had, see :mod:`rabbitlab.images`."""
+    listed = compose(*chosen([profile]), "config", "--services", capture=True, check=True).stdout.split()
+    return [service for service in PROFILES[profile] if service in listed]
 
 
 def down(volumes: bool = False, yes: bool = False) -> None:
@@ -149,11 +155,16 @@ def is_running(within: float = 1.0) -> bool:
     return False
 
 
-def is_whole() -> bool:
-    """Whether every container of this copy's cluster runs, and AMQP is spoken: then there is nothing to start."""
+def is_whole(profiles: Iterable[str] = ()) -> bool:
+    """Whether every container of this copy's cluster runs, and AMQP is spoken: then there is nothing to start.
+
+    Args:
+        profiles: Whether the services of these compose profiles do, too, and are healthy.
+    """
     found = containers()
-    ours = all(service in found and found[service].state == "running" and found[service].folder.resolve() == ROOT for service in SERVICES)
-    return ours and is_running()
+    ours = {service: container for service, container in found.items() if container.folder.resolve() == ROOT}
+    nodes_run = all(service in ours and ours[service].state == "running" for service in SERVICES)
+    return nodes_run and is_running() and all(s in ours and ours[s].healthy for profile in profiles for s in services_of(profile))
 
 
 def containers() -> dict[str, Container]:
@@ -195,6 +206,16 @@ def log_tail(service: str, lines: int = 12) -> str:
     """The last lines that a service has logged."""
     done = compose("--profile", "*", "logs", "--no-log-prefix", "--tail", str(lines), service, capture=True)
     return done.stdout.strip()
+
+
+def _bring_certificates() -> None:
+    """Certificates for the TLS node. One that runs with others is removed, so that it starts with these."""
+    from rabbitlab import certificates
+
+    if certificates.ensure():
+        print("Made the certificates of the TLS node (./lab certs).")
+    if certificates.stale():
+        compose("--profile", "tls", "rm", "--stop", "--force", certificates.SERVICE, capture=True, check=True)
 
 
 def _start_containers(profiles: Iterable[str] = ()) -> None:

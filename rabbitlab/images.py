@@ -1,7 +1,8 @@
 """The images that docker-compose.yml names: present, pulled, or built from Debian packages where no registry can be reached.
 
 An image of our own has a name of its own, which ``.env`` gives to compose in place of the official one. To go back to the official
-images, delete the two lines from ``.env``.
+images, delete these lines from ``.env``. Grafana is in no Debian package: where its image cannot be pulled, ``.env`` takes it out of
+its profile, and the rest of monitoring starts without it.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from rabbitlab import debian, engine
 from rabbitlab.errors import Mendable
+from rabbitlab.nodes import PROFILES
 from rabbitlab.units import ROOT, STATE
 
 STALLED = 45  # seconds without any progress after which a pull is given up
@@ -28,7 +30,15 @@ LOG = STATE / "images.log"
 HOME_MADE = {
     "RABBITMQ_IMAGE": "rabbitmq-by-doing/rabbitmq:debian",
     "HAPROXY_IMAGE": "rabbitmq-by-doing/haproxy:debian",
+    "PROMETHEUS_IMAGE": "rabbitmq-by-doing/prometheus:debian",
+    "ALERTMANAGER_IMAGE": "rabbitmq-by-doing/alertmanager:debian",
 }
+# Images that the recipe cannot make: the variable, and what .env says where the image cannot be had.
+LEFT_OUT = {"GRAFANA_IMAGE": {"GRAFANA_PROFILE": "unavailable"}}
+GRAFANA_LEFT_OUT = (
+    "Grafana is left out, since its image could not be pulled; the queries of its dashboard work in Prometheus. "
+    "To try again, delete GRAFANA_PROFILE from .env."
+)
 console = Console(highlight=False, markup=False)
 
 
@@ -55,6 +65,8 @@ def ensure(yes: bool = False, profiles: Iterable[str] = ()) -> None:
             pull(image)
     except Unpullable as reason:
         _fall_back([image for image in missing if not present(image)], str(reason), yes)
+    if "monitoring" in profiles and official()["GRAFANA_IMAGE"] not in wanted(profiles) and _left_out("GRAFANA_IMAGE"):
+        console.print(GRAFANA_LEFT_OUT, soft_wrap=True)
 
 
 def wanted(profiles: Iterable[str] = ()) -> list[str]:
@@ -144,21 +156,33 @@ def _follow(events: Iterable[dict], show, clock=time.monotonic) -> None:
 
 
 def _fall_back(missing: list[str], reason: str, yes: bool) -> None:
-    """Home-made images in place of official ones; an image that somebody chose is theirs to bring."""
-    variables = {variable: image for variable, image in official().items() if image in missing}
-    if len(variables) < len(missing):
-        chosen = ", ".join(image for image in missing if image not in variables.values())
-        raise Mendable(f"{chosen} cannot be pulled ({reason}). It is named in .env or the environment: unset it there, or build it.")
-    console.print(
-        f"No image from a registry ({reason}).\nUsing images built from Debian packages instead; .env will name them.", soft_wrap=True
-    )
-    if not all(up_to_date(HOME_MADE[variable]) for variable in variables):
-        build(yes)
-    write_env({variable: HOME_MADE[variable] for variable in variables})
+    """Home-made images in place of official ones, all at once; an image that somebody chose is theirs to bring."""
+    variables = {image: variable for variable, image in official().items()}
+    chosen = [image for image in missing if image not in variables]
+    if chosen:
+        raise Mendable(
+            f"{', '.join(chosen)} cannot be pulled ({reason}). It is named in .env or the environment: unset it there, or build it."
+        )
+    # What the profiles will want later has one recipe with what is missing now, and would be out of reach, too.
+    lacking = [variables[image] for image in wanted(PROFILES) if image in variables and not present(image)]
+    made = {variable: HOME_MADE[variable] for variable in HOME_MADE if variable in lacking}
+    if made:
+        console.print(
+            f"No image from a registry ({reason}).\nUsing images built from Debian packages instead; .env will name them.", soft_wrap=True
+        )
+        if not all(up_to_date(image) for image in made.values()):
+            build(yes)
+    write_env(made | {name: value for variable in lacking for name, value in LEFT_OUT.get(variable, {}).items()})
+
+
+def _left_out(variable: str) -> bool:
+    """Whether ``.env`` says that the service of an image cannot be had here."""
+    lines = ENV.read_text().splitlines() if ENV.exists() else []
+    return all(f"{name}={value}" in lines for name, value in LEFT_OUT[variable].items())
 
 
 def build(yes: bool = False) -> None:
-    """Build the home-made images with docker/debian/build.sh (about 40 s).
+    """Build the home-made images with docker/debian/build.sh (about a minute).
 
     Args:
         yes: Install mmdebstrap without asking.
@@ -174,9 +198,9 @@ def build(yes: bool = False) -> None:
     lacking = [name for name in ("mmdebstrap", "debian-archive-keyring") if not _installed(name)]
     if lacking:
         debian.apt_install(lacking, why="the images are built from Debian packages", yes=yes)
-    command = [str(RECIPE / "build.sh"), HOME_MADE["RABBITMQ_IMAGE"], HOME_MADE["HAPROXY_IMAGE"]]
+    command = [str(RECIPE / "build.sh"), *HOME_MADE.values()]
     debian.allow_sudo("sudo " + " ".join(command))
-    console.print("Building the images from Debian packages; this takes about 40 s, once.")
+    console.print("Building the images from Debian packages; this takes a minute or two, once.")
     if debian.logged("Building the images", debian.as_root(*command), LOG) != 0:
         raise Mendable(
             f"The images could not be built:\n{debian.tail(LOG)}\nMend what it says (all of it: {LOG}), then run the command again."

@@ -25,13 +25,14 @@ def wait(within: float, clock: Callable[[], float] = time.monotonic, profiles: I
         Mendable: with what was seen last and the log of the node at fault, when time is up or a node has ended.
     """
     began = clock()
-    profiles = tuple(profiles)
-    stages = [*STAGES, *((f"{' and '.join(PROFILES[profile])} serve", partial(services_missing, profile)) for profile in profiles)]
+    asked_for = {profile: cluster.services_of(profile) for profile in profiles}
+    needed = [*cluster.SERVICES, *(service for services in asked_for.values() for service in services)]
+    stages = [*STAGES, *((f"Healthy: {', '.join(services)}", partial(services_missing, services)) for services in asked_for.values())]
     for done, missing in stages:
         with console.status("Waiting") as line:
             while seen := missing():
                 line.update(f"Waiting: {seen} ({clock() - began:.0f} s)")
-                _services_still_there(seen, profiles)
+                _services_still_there(seen, needed)
                 if clock() - began > within:
                     raise Mendable(_too_late(seen, within))
                 time.sleep(0.2)
@@ -87,10 +88,10 @@ def message_missing() -> str:
     return "" if body == b"ready?" else "a message through the load balancer did not come back"
 
 
-def services_missing(profile: str) -> str:
-    """Which services of a compose profile are not healthy yet, or nothing."""
+def services_missing(services: Iterable[str]) -> str:
+    """Which of these services are not healthy yet, or nothing."""
     found = cluster.containers()
-    waiting = [service for service in PROFILES[profile] if service not in found or not found[service].healthy]
+    waiting = [service for service in services if service not in found or not found[service].healthy]
     return f"not healthy yet: {', '.join(waiting)}" if waiting else ""
 
 
@@ -105,10 +106,9 @@ STAGES: tuple[tuple[str, Callable[[], str]], ...] = (
 )
 
 
-def _services_still_there(seen: str, profiles: Iterable[str]) -> None:
+def _services_still_there(seen: str, needed: Iterable[str]) -> None:
     """A container that has ended will not become ready: no need to wait for the deadline."""
     found = cluster.containers()
-    needed = (*cluster.SERVICES, *(service for profile in profiles for service in PROFILES[profile]))
     ended = [service for service in needed if service not in found or found[service].state in ("exited", "dead")]
     if ended:
         raise Mendable(

@@ -71,8 +71,33 @@ def test_where_no_registry_answers_home_made_images_take_their_place(machine, ca
     images.ensure(yes=True)
     assert machine.builds == 1
     named = "".join(f"{variable}={image}\n" for variable, image in images.HOME_MADE.items())
-    assert images.ENV.read_text() == "MINE=1\n" + named
+    assert images.ENV.read_text() == "MINE=1\n" + named + "GRAFANA_PROFILE=unavailable\n"
     assert "no such host" in capsys.readouterr().out
+
+
+def test_what_monitoring_will_want_is_named_together_with_what_is_missing_now(machine, monkeypatch):
+    """One recipe makes all images: a second failure to pull would only cost time."""
+    machine.registry = "no such host"
+    cluster_alone = [OFFICIAL["RABBITMQ_IMAGE"], OFFICIAL["HAPROXY_IMAGE"]]
+    monkeypatch.setattr(images, "wanted", lambda profiles=(): list(machine.wanted) if profiles else cluster_alone)
+    images.ensure(yes=True)
+    assert machine.builds == 1
+    assert "PROMETHEUS_IMAGE=" in images.ENV.read_text()
+
+
+def test_grafana_alone_is_left_out_and_said_to_be(machine, capsys):
+    """Nothing can be built in its place, and nothing else need be."""
+    machine.present = {image for variable, image in OFFICIAL.items() if variable != "GRAFANA_IMAGE"}
+    machine.registry = "manifest unknown"
+    images.ensure(profiles=["monitoring"])
+    assert machine.builds == 0
+    assert images.ENV.read_text() == "GRAFANA_PROFILE=unavailable\n"
+    machine.wanted = tuple(machine.present)  # as compose then reads its file
+    capsys.readouterr()
+    images.ensure(profiles=["monitoring"])
+    assert "delete GRAFANA_PROFILE from .env" in capsys.readouterr().out
+    images.ensure()
+    assert "Grafana" not in capsys.readouterr().out
 
 
 def test_home_made_images_that_are_as_their_recipe_says_are_not_built_again(machine):
@@ -144,7 +169,7 @@ def test_the_recipes_checksum_is_the_one_that_its_script_computes():
 
 
 def test_the_compose_file_names_official_images_at_an_exact_version():
-    assert OFFICIAL.keys() == images.HOME_MADE.keys()
+    assert OFFICIAL.keys() == images.HOME_MADE.keys() | images.LEFT_OUT.keys()
     assert images.course_version().count(".") == 2
 
 

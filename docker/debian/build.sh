@@ -1,12 +1,12 @@
 #!/bin/sh
 # Builds the images of docker-compose.yml from Debian packages, for machines that reach a Debian mirror and no image registry.
 #
-#   docker/debian/build.sh RABBITMQ_TAG HAPROXY_TAG
+#   docker/debian/build.sh RABBITMQ_TAG HAPROXY_TAG PROMETHEUS_TAG ALERTMANAGER_TAG
 #
 # One root file system, made by mmdebstrap and imported once for each service with its own entry point; the engine stores it once.
-# Needs root, mmdebstrap and debian-archive-keyring. The mirror is the machine's own. Takes about 40 s, and 700 MB of TMPDIR meanwhile.
+# Needs root, mmdebstrap and debian-archive-keyring. The mirror is the machine's own. Takes about a minute, and 1.5 GB of TMPDIR meanwhile.
 set -eu
-[ $# -eq 2 ] || {
+[ $# -eq 4 ] || {
     sed -n '2,7p' "$0" >&2
     exit 2
 }
@@ -41,7 +41,7 @@ chmod 755 "$scratch/customize"
 mmdebstrap --quiet --variant=minbase \
     --aptopt='Acquire::Check-Valid-Until "false"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-    --include=rabbitmq-server,rabbitmqadmin-ng,haproxy,ca-certificates \
+    --include=rabbitmq-server,rabbitmqadmin-ng,haproxy,prometheus,prometheus-alertmanager,ca-certificates \
     --customize-hook="copy-in $here/docker-entrypoint.sh /usr/local/bin" \
     --customize-hook="$scratch/customize" \
     testing "$scratch/root.tar" ${mirror:+"$mirror"}
@@ -56,6 +56,8 @@ import_image() {
 }
 import_image "$1" '["docker-entrypoint.sh"]' --change 'CMD ["rabbitmq-server"]'
 import_image "$2" '["haproxy", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]'
+import_image "$3" '["prometheus"]'
+import_image "$4" '["prometheus-alertmanager"]'
 
-# The images that these two replace have lost their names; those that no container uses any more are removed.
+# The images that these replace have lost their names; those that no container uses any more are removed.
 docker image prune --force --filter label=rabbitmq-by-doing.recipe > /dev/null
