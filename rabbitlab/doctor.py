@@ -14,7 +14,7 @@ from rich.console import Console
 
 from rabbitlab import broker, cluster, engine, images, ports, readiness, servers
 from rabbitlab.errors import Mendable
-from rabbitlab.nodes import HOST, NODES
+from rabbitlab.nodes import HOST, NODES, PROFILES
 from rabbitlab.units import ROOT
 
 GIB = 2**30
@@ -121,7 +121,7 @@ def disk() -> Finding:
 def our_ports() -> Finding:
     """Nobody else has the cluster's ports."""
     running = {service for service, container in cluster.containers().items() if container.state in ("running", "paused")}
-    wanted = {port: service for port, service in ports.of_the_cluster().items() if service not in running}
+    wanted = {port: service for port, service in ports.of_the_cluster(_profiles_in_use()).items() if service not in running}
     taken = {port: ports.holder(port) for port in wanted if ports.taken(port)}
     if taken:
         what = "; ".join(f"port {port} is taken by {found.what}" for port, found in taken.items())
@@ -165,6 +165,33 @@ def load_balancer() -> Finding:
         raise Skipped("too few nodes run (./lab up)")
     trouble = readiness.message_missing()
     return Finding(trouble, "./lab up, and if that does not help: ./lab logs haproxy") if trouble else Finding("a message went through")
+
+
+def on_request() -> Finding:
+    """The services of the profiles that were started are healthy, and the TLS node shows the certificates that are on disk."""
+    from rabbitlab import certificates
+
+    found = cluster.containers()
+    profiles = _profiles_in_use()
+    if not profiles:
+        raise Skipped("none was started (./lab up --tls --monitoring)")
+    again = f"./lab up {' '.join(f'--{profile}' for profile in profiles)}"
+    ill = [service for profile in profiles for service in PROFILES[profile] if service in found and not found[service].healthy]
+    if ill:
+        return Finding(
+            f"not healthy: {', '.join(f'{service} ({found[service].status})' for service in ill)}", f"{again}; ./lab logs {ill[0]}"
+        )
+    if "tls" in profiles and certificates.problem():
+        return Finding(certificates.problem(), f"./lab certs, then {again}")
+    if "tls" in profiles and certificates.stale():
+        return Finding("rabbit-tls was started before its certificates were renewed", again)
+    return Finding(f"{', '.join(service for profile in profiles for service in PROFILES[profile] if service in found)}: healthy")
+
+
+def _profiles_in_use() -> list[str]:
+    """The compose profiles of which something has a container."""
+    found = cluster.containers()
+    return [profile for profile, services in PROFILES.items() if any(service in found for service in services)]
 
 
 def server_version() -> Finding:
@@ -216,6 +243,7 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "Images": image_source,
     "Cluster": whole_cluster,
     "Load balancer": load_balancer,
+    "On request": on_request,
     "RabbitMQ version": server_version,
     "guest": guest,
     "Alarms": alarms,

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from rabbitlab import browsers, cluster, verify
+from rabbitlab.nodes import PROFILES
 from rabbitlab.units import ROOT, STATE
 
 console = Console(highlight=False)
@@ -23,7 +24,7 @@ PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "junit
 def run(yes: bool = False) -> int:
     """Lint, package tests, notebooks as a slow reader runs them, strict site build, verify, browser tests, restarts of the cluster.
 
-    Starts the cluster if none runs, and leaves it running.
+    Starts the cluster with all its profiles (monitoring, TLS) where it does not run, and leaves it running.
 
     Args:
         yes: Install what is missing without asking.
@@ -32,8 +33,8 @@ def run(yes: bool = False) -> int:
         0 when nothing failed, else 1.
     """
     STATE.mkdir(exist_ok=True)
-    if not cluster.is_whole():  # a cluster that another copy of the course has started is taken over, too
-        cluster.up(yes=yes)
+    if not cluster.is_whole(PROFILES):  # a cluster that another copy of the course has started is taken over, too
+        cluster.up(yes=yes, profiles=PROFILES)
     browsers.ensure(yes=yes)
     score = _Score()
     with tempfile.TemporaryDirectory() as scratch:

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from rabbitlab import broker, cluster, engine, images, readiness
 from rabbitlab.errors import Mendable
-from rabbitlab.nodes import LOAD_BALANCER_PORT, NODES, Node
+from rabbitlab.nodes import LOAD_BALANCER_PORT, NODES, PROFILES, Node
 
 console = Console(highlight=False, markup=False)
 
@@ -28,11 +28,23 @@ def show() -> int:
     running = sum(_runs(node, known) for node in NODES)
     trouble = readiness.message_missing() if readiness.has_majority(running) else f"not tried, {running} of {len(NODES)} nodes run"
     console.print(f"Load balancer, AMQP port {LOAD_BALANCER_PORT}: {trouble or 'serves'}", soft_wrap=True)
+    for line in _on_request(found):
+        console.print(line, soft_wrap=True)
     if known:
         console.print(f"Users: {_users()}", soft_wrap=True)
     with contextlib.suppress(Mendable):
         console.print(f"Images: {images.source()}", soft_wrap=True)
     return 0 if not trouble and running == len(NODES) else 1
+
+
+def _on_request(found: dict[str, cluster.Container]) -> list[str]:
+    """A line for each service of a compose profile that has a container."""
+    services = {service: ports for of_profile in PROFILES.values() for service, ports in of_profile.items() if service in found}
+    return [
+        f"{service}, port{'s' if len(ports) > 1 else ''} {', '.join(map(str, ports))}: "
+        f"{'serves' if found[service].healthy else found[service].status or found[service].state}"
+        for service, ports in services.items()
+    ]
 
 
 def _known_nodes() -> dict[str, dict]:

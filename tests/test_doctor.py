@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rabbitlab import broker, cluster, doctor, engine, images, ports, readiness, servers
+from rabbitlab import broker, certificates, cluster, doctor, engine, images, ports, readiness, servers
 from rabbitlab.cluster import Container
 from rabbitlab.doctor import Skipped
 from rabbitlab.errors import Mendable
@@ -14,6 +14,8 @@ from rabbitlab.units import ROOT
 
 GIB = doctor.GIB
 ALL_RUN = {service: Container(service, "running", ROOT) for service in cluster.SERVICES}
+ALL_RUN["rabbit-tls"] = Container("rabbit-tls", "running", ROOT, "Up 4 minutes (healthy)")
+ILL = Container("rabbit-tls", "exited", ROOT, "Exited (1)")
 NODE = {"name": "rabbit@rabbit1", "mem_alarm": False, "disk_free_alarm": False}
 
 
@@ -38,6 +40,8 @@ def healthy(monkeypatch, tmp_path):
     monkeypatch.setattr(broker, "version", images.course_version)
     monkeypatch.setattr(broker, "api", lambda path: [NODE])
     monkeypatch.setattr(readiness, "message_missing", lambda: "")
+    monkeypatch.setattr(certificates, "problem", lambda: "")
+    monkeypatch.setattr(certificates, "stale", lambda: False)
     monkeypatch.setattr(servers, "RECORD", tmp_path / "servers.json")
 
 
@@ -89,6 +93,9 @@ WRONG = [
     ("Cluster", fact(cluster, "containers", {**ALL_RUN, "rabbit1": Container("rabbit1", "paused", ROOT)}), "rabbit1", "unpause rabbit1"),
     ("Cluster", fact(cluster, "containers", {"rabbit1": Container("rabbit1", "running", Path("/other"))}), "/other", "./lab up --yes"),
     ("Load balancer", fact(readiness, "message_missing", "no message yet"), "no message yet", "./lab logs haproxy"),
+    ("On request", fact(cluster, "containers", {"rabbit-tls": ILL}), "not healthy: rabbit-tls (Exited (1))", "./lab up --tls"),
+    ("On request", fact(certificates, "problem", "server.pem expires soon"), "server.pem expires soon", "./lab certs"),
+    ("On request", fact(certificates, "stale", True), "before its certificates were renewed", "./lab up --tls"),
     ("RabbitMQ version", fact(broker, "version", "4.2.1"), "RabbitMQ 4.2.1 runs", "./lab down"),
     ("guest", fact(doctor, "_status_of", 401), "cannot log in", "./lab down --volumes"),
     ("Alarms", fact(broker, "api", [{**NODE, "mem_alarm": True}]), "alarm on rabbit@rabbit1", "purge_queue"),
@@ -119,6 +126,12 @@ def test_without_a_cluster_there_is_nothing_to_say_of_it(monkeypatch, name):
     monkeypatch.setattr(cluster, "is_running", lambda: False)
     with pytest.raises(Skipped, match=r"\./lab up"):
         doctor.CHECKS[name]()
+
+
+def test_what_was_never_started_is_not_looked_at(monkeypatch):
+    monkeypatch.setattr(cluster, "containers", lambda: {"rabbit1": ALL_RUN["rabbit1"]})
+    with pytest.raises(Skipped, match=r"\./lab up --tls"):
+        doctor.on_request()
 
 
 def test_the_load_balancer_is_not_tried_where_a_declare_would_wait(monkeypatch):

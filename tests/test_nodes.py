@@ -2,7 +2,7 @@
 
 import yaml
 
-from rabbitlab.nodes import ADMIN, HOST, LOAD_BALANCER_PORT, NODES
+from rabbitlab.nodes import ADMIN, HOST, LOAD_BALANCER_PORT, NODES, PROFILES
 from rabbitlab.units import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -16,7 +16,7 @@ def published(service: str) -> dict[int, tuple[str, int]]:
 
 
 def test_the_nodes_are_the_compose_services_that_run_rabbitmq():
-    images = {name: service["image"] for name, service in SERVICES.items()}
+    images = {name: service["image"] for name, service in SERVICES.items() if "profiles" not in service}
     assert [name for name, image in images.items() if "rabbitmq" in image] == [node.name for node in NODES]
 
 
@@ -27,6 +27,13 @@ def test_each_node_publishes_the_ports_that_nodes_names():
 
 def test_the_load_balancer_publishes_its_port():
     assert published("haproxy")[LOAD_BALANCER_PORT] == (HOST, LOAD_BALANCER_PORT)
+
+
+def test_the_services_of_a_profile_publish_the_ports_that_nodes_names():
+    for profile, services in PROFILES.items():
+        for service, ports in services.items():
+            assert published(service) == {port: (HOST, port) for port in ports}, service
+            assert profile in str(SERVICES[service]["profiles"])
 
 
 def test_a_node_is_called_by_its_host_name():
