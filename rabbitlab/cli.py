@@ -118,13 +118,18 @@ def status():
 
 @app.command(rich_help_panel=CLUSTER)
 def logs(
-    node: Annotated[str, typer.Argument(metavar="NODE", help="rabbit1, rabbit2, rabbit3, haproxy, or rabbit-tls.")],
+    node: Annotated[
+        str | None,
+        typer.Argument(metavar="[NODE]", help="rabbit1, rabbit2, rabbit3, haproxy, prometheus, rabbit-tls ...; the three nodes if none."),
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines arrive.")] = False,
+    search: Annotated[str, typer.Option("--search", metavar="TEXT", help="Only lines that contain this.")] = "",
+    level: Annotated[str | None, typer.Option("--level", help="Only lines as grave as this: warning, error ...")] = None,
 ):
-    """The log of one node."""
+    """The logs of the three nodes, merged by time; or the log of one."""
     from rabbitlab import cluster
 
-    sys.exit(cluster.logs(node, follow=follow))
+    sys.exit(cluster.logs(node, follow=follow, search=search, level=level))
 
 
 @app.command(rich_help_panel=CLUSTER)

@@ -114,29 +114,48 @@ def status() -> int:
     return overview.show()
 
 
-def logs(node: str, follow: bool = False) -> int:
-    """Print the log of one node.
+def logs(node: str | None = None, follow: bool = False, search: str = "", level: str | None = None) -> int:
+    """Print the log of one node, or those of the three nodes merged by time.
 
     Args:
-        node: ``rabbit1``, ``rabbit2``, ``rabbit3``, ``haproxy``, or a service of a compose profile.
+        node: ``rabbit1``, ``rabbit2``, ``rabbit3``, ``haproxy``, or a service of a compose profile; None for the three nodes.
         follow: Go on as lines arrive, until Ctrl-C.
+        search: Only lines that contain this text.
+        level: Only lines of at least this level: ``warning``.
 
     Returns:
-        The exit status.
+        The exit status: 1 when there is no such line.
 
     Raises:
-        Mendable: no such node, or nothing was ever started.
+        Mendable: no such node or level, or nothing was ever started.
     """
-    profile = next((profile for profile, services in PROFILES.items() if node in services), None)
-    if node not in SERVICES and not profile:
-        on_request = [service for services in PROFILES.values() for service in services]
-        raise Mendable(f"There is no node {node}. Nodes: {', '.join(SERVICES)}; on request: {', '.join(on_request)}.")
-    if node not in containers():
-        raise Mendable(f"{node} has no container, so no log. Start it with: ./lab up{f' --{profile}' if profile else ''}")
+    from rabbitlab import logs
+
+    services = [node] if node else list(logs.ALL_NODES)
+    _have_logs(services)
+    if level and level not in logs.LEVELS:
+        raise Mendable(f"There is no level {level}. Levels: {', '.join(logs.LEVELS)}.")
+    found = 0
     try:
-        return compose("--profile", "*", "logs", "--no-log-prefix", *(["--follow"] if follow else []), node).returncode
-    except KeyboardInterrupt:
+        for line in logs.follow(services) if follow else logs.read(services):
+            if logs.matches(line, search, level):
+                found += 1
+                print(line.shown(), flush=follow)
+    except (KeyboardInterrupt, BrokenPipeError):  # the latter: ./lab logs | head
         return 0
+    return 0 if found or follow else 1
+
+
+def _have_logs(services: list[str]) -> None:
+    """Raises Mendable for a service that does not exist, or has no container."""
+    there = containers()
+    for service in services:
+        profile = next((profile for profile, theirs in PROFILES.items() if service in theirs), None)
+        if service not in SERVICES and not profile:
+            on_request = [service for services in PROFILES.values() for service in services]
+            raise Mendable(f"There is no node {service}. Nodes: {', '.join(SERVICES)}; on request: {', '.join(on_request)}.")
+        if service not in there:
+            raise Mendable(f"{service} has no container, so no log. Start it with: ./lab up{f' --{profile}' if profile else ''}")
 
 
 def is_running(within: float = 1.0) -> bool:
@@ -190,22 +209,42 @@ def compose(*arguments: str, capture: bool = False, check: bool = False) -> subp
     Raises:
         Mendable: compose is missing, or failed where *check* was asked for.
     """
-    from rabbitlab import engine
-
-    command = engine.compose_command()
-    if not command:
-        raise Mendable("Docker Compose 2.23 or newer is missing. Run: ./lab doctor")
-    done = subprocess.run([*command, *arguments], cwd=ROOT, text=True, capture_output=capture)
+    done = subprocess.run([*_compose_command(), *arguments], cwd=ROOT, text=True, capture_output=capture)
     if check and done.returncode != 0:
         said = f":\n{done.stderr.strip()}" if capture else "."
         raise Mendable(f"docker compose {' '.join(arguments)} failed{said}\nRun ./lab doctor to see what is wrong.")
     return done
 
 
+@contextmanager
+def composing(*arguments: str) -> Iterator[subprocess.Popen]:
+    """Run docker compose beside us, to read its output line by line; ended with the ``with``.
+
+    Args:
+        arguments: What follows ``docker compose``.
+    """
+    process = subprocess.Popen([*_compose_command(), *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
 def log_tail(service: str, lines: int = 12) -> str:
     """The last lines that a service has logged."""
-    done = compose("--profile", "*", "logs", "--no-log-prefix", "--tail", str(lines), service, capture=True)
-    return done.stdout.strip()
+    from rabbitlab import logs
+
+    return "\n".join(line.shown() for line in logs.read([service], tail=lines))
+
+
+def _compose_command() -> list[str]:
+    from rabbitlab import engine
+
+    command = engine.compose_command()
+    if not command:
+        raise Mendable("Docker Compose 2.23 or newer is missing. Run: ./lab doctor")
+    return command
 
 
 def _bring_certificates() -> None:
