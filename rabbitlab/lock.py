@@ -24,7 +24,7 @@ SHARED, EXCLUSIVE = "shared", "exclusive"
 INHERITED = "RABBITLAB_TURN"  # the turn under which a process was started
 LONG = 2.0  # seconds of waiting after which somebody who looks on is told
 # What breaks the cluster for others. Closed connections are one's own affair.
-_BREAKS = re.compile(r"\bfaults\.(?!closed_connections\b)[a-z_]+\(")
+_BREAKS = re.compile(r"\bfaults\.(?!(?:closed_connections|whole)\b)[a-z_]+\(")
 _guard = threading.RLock()
 _depth = 0
 _descriptor = -1

@@ -54,6 +54,41 @@ def call(path: str, method: str = "GET", json: object = None) -> tuple[Any, Node
     return (loads(text) if text else None), node
 
 
+def ask(node: Node, path: str, within: float = PATIENCE[-1]) -> Any:
+    """Ask this very node, as :func:`api` asks any.
+
+    Raises:
+        ValueError: it answers with something else than 200, and says what.
+        OSError: it does not answer within *within* seconds.
+    """
+    status, told = answer_of(node, path, within)
+    if status != 200:
+        raise ValueError(f"{node.name}: GET {path}: {status} {told}")
+    return told
+
+
+def answer_of(node: Node, path: str, within: float = PATIENCE[-1], *, login: tuple[str, str] = ADMIN) -> tuple[int, Any]:
+    """The status of this very node's answer, and its JSON (or text that is none).
+
+    Args:
+        node: The node.
+        path: Below ``/api/``, quoted.
+        within: Seconds to wait.
+        login: User and password.
+
+    Raises:
+        OSError: it does not answer.
+    """
+    try:
+        status, text = _exchange(node.management, "GET", f"/api/{path}", within, login=login)
+    except http.client.HTTPException as error:
+        raise OSError(f"{node.name} breaks off its answer") from error
+    try:
+        return status, loads(text) if text else None
+    except ValueError:
+        return status, text
+
+
 def _first_answer(path: str, method: str, json: object) -> tuple[int, str, Node]:
     """Ask the nodes in turn, first the one that answered last. A node that says 500 or 503 speaks for itself; the next may do better."""
     global _answered
@@ -79,7 +114,6 @@ def _first_answer(path: str, method: str, json: object) -> tuple[int, str, Node]
 
 
 _answered: Node = NODES[0]
-_LOGIN = "Basic " + b64encode(":".join(ADMIN).encode()).decode()
 
 
 class _Kept(threading.local):
@@ -92,23 +126,25 @@ class _Kept(threading.local):
 _kept = _Kept()
 
 
-def _exchange(port: int, method: str, target: str, patience: float, body: object = None) -> tuple[int, str]:
+def _exchange(port: int, method: str, target: str, patience: float, body: object = None, login: tuple[str, str] = ADMIN) -> tuple[int, str]:
     """One request and its answer, within *patience* seconds, on the connection that is open or on a new one."""
     connection = _kept.open.pop((os.getpid(), port), None)
     if connection:
         try:
-            return _ask(connection, port, method, target, patience, body)
+            return _ask(connection, port, method, target, patience, body, login)
         except (ConnectionError, http.client.BadStatusLine):
             pass  # the node has closed it since; it has not read this request
-    return _ask(http.client.HTTPConnection(HOST, port), port, method, target, patience, body)
+    return _ask(http.client.HTTPConnection(HOST, port), port, method, target, patience, body, login)
 
 
-def _ask(connection: http.client.HTTPConnection, port: int, method: str, target: str, patience: float, body: object) -> tuple[int, str]:
+def _ask(
+    connection: http.client.HTTPConnection, port: int, method: str, target: str, patience: float, body: object, login: tuple[str, str]
+) -> tuple[int, str]:
     """Send and read; keep the connection if all went well, close it if not."""
     connection.timeout = patience
     if connection.sock:
         connection.sock.settimeout(patience)
-    headers = {"Authorization": _LOGIN, "Content-Type": "application/json"}
+    headers = {"Authorization": "Basic " + b64encode(":".join(login).encode()).decode(), "Content-Type": "application/json"}
     try:
         connection.request(method, target, None if body is None else dumps(body), headers)
         answer = connection.getresponse()

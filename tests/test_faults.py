@@ -1,9 +1,14 @@
 """faults breaks what it is asked to break, and nothing else."""
 
+import time
+
 import pika
 import pytest
 
-from rabbitlab import broker, faults
+from rabbitlab import broker, containers, faults
+from rabbitlab.errors import Mendable
+from rabbitlab.faults import connections
+from rabbitlab.nodes import NODES
 
 pytest_plugins = ["tests.rooms"]
 pytestmark = pytest.mark.cluster
@@ -20,7 +25,7 @@ def is_open(connection: pika.BlockingConnection) -> bool:
 def test_only_the_named_connections_are_closed(room):
     first, second, other = room.connection("till"), room.connection("till"), room.connection("packer")
     with faults.closed_connections("till", room.vhost) as closed:
-        assert closed == 2
+        assert closed.count == 2
         assert broker.connections("till", vhost=room.vhost) == [], "closed before the body runs, though their clients have not noticed"
         assert len(broker.connections(vhost=room.vhost)) == 1
     assert [is_open(connection) for connection in (first, other)] == [False, True]
@@ -35,7 +40,7 @@ def test_without_a_name_every_connection_to_the_vhost_is_closed_and_none_to_anot
     elsewhere = pika.BlockingConnection(pika.ConnectionParameters("localhost"))
     try:
         with faults.closed_connections(vhost=room.vhost) as closed:
-            assert closed == 2
+            assert closed.count == 2
         assert [is_open(connection) for connection in here] == [False, False]
         assert is_open(elsewhere)
     finally:
@@ -60,19 +65,19 @@ def test_a_user_who_may_enter_one_vhost_only_is_closed_without_waiting_for_stati
     monkeypatch.setattr(broker, "REPORT", 0)
     connection = room.connection()
     with faults.closed_connections(vhost=room.vhost) as closed:
-        assert closed == 1
+        assert closed.count == 1
     assert not is_open(connection)
 
 
 def test_a_name_that_nobody_bears_is_answered_with_those_that_are_open(room, monkeypatch):
-    monkeypatch.setattr(faults, "OPENING", 0.1)
+    monkeypatch.setattr(connections, "OPENING", 0.1)
     room.connection("packer")
     with pytest.raises(LookupError, match=r"calls itself 'till'. Open are: packer\."), faults.closed_connections("till", room.vhost):
         pytest.fail("the body ran")
 
 
 def test_a_vhost_without_connections_says_so(room, monkeypatch):
-    monkeypatch.setattr(faults, "OPENING", 0.1)
+    monkeypatch.setattr(connections, "OPENING", 0.1)
     with pytest.raises(LookupError, match=rf"No connection to the virtual host '{room.vhost}' is open\."):
         faults.closed_connections(vhost=room.vhost).__enter__()
 
@@ -81,3 +86,63 @@ def test_an_error_of_the_body_passes_through(room):
     room.connection()
     with pytest.raises(ZeroDivisionError), faults.closed_connections(vhost=room.vhost):
         _ = 1 / 0
+
+
+def states() -> dict[str, str]:
+    return {node.name: containers.state(node.name) for node in NODES}
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("fault", "state"),
+    [(faults.killed, "exited"), (faults.stopped, "exited"), (faults.paused, "paused")],
+    ids=["killed", "stopped", "paused"],
+)
+def test_a_node_that_is_taken_away_is_gone_inside_and_back_after(fault, state):
+    with fault("rabbit2") as made:
+        assert states() == {"rabbit1": "running", "rabbit2": state, "rabbit3": "running"}
+        assert faults.whole()
+        assert made.name.startswith("rabbit2 ")
+        assert made.ended is None
+        if state == "exited":
+            assert broker.running_nodes() == ["rabbit1", "rabbit3"]
+    assert set(states().values()) == {"running"}
+    assert faults.whole() == ""
+    assert made.began < made.ended <= time.monotonic()
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("fault", [faults.memory_alarm, faults.disk_alarm], ids=["memory", "disk"])
+def test_an_alarm_blocks_publishers_on_every_node_inside_and_on_none_after(fault):
+    with fault("rabbit3"):
+        for node in NODES:
+            assert blocked(node), f"{node.name} takes messages"
+    assert faults.whole() == ""
+    assert not blocked(NODES[0])
+
+
+def blocked(node) -> bool:
+    """Whether a publisher is told so within a second."""
+    parameters = pika.ConnectionParameters("localhost", node.amqp, blocked_connection_timeout=1)
+    try:
+        with pika.BlockingConnection(parameters) as connection:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            channel.basic_publish(exchange="", routing_key=channel.queue_declare(queue="", exclusive=True).method.queue, body=b"?")
+    except pika.exceptions.ConnectionBlockedTimeout:
+        return True
+    return False
+
+
+@pytest.mark.faults
+def test_a_body_that_fails_leaves_a_whole_cluster():
+    with pytest.raises(ZeroDivisionError), faults.killed("rabbit3"):
+        _ = 1 / 0
+    assert faults.whole() == ""
+
+
+@pytest.mark.parametrize("node", ["rabbit9", "haproxy", ""])
+def test_an_unknown_node_is_answered_with_those_that_there_are(node):
+    for fault in (faults.killed, faults.paused, faults.stopped, faults.memory_alarm, faults.disk_alarm):
+        with pytest.raises(Mendable, match=r"Nodes are: rabbit1, rabbit2, rabbit3"), fault(node):
+            pytest.fail("the body ran")

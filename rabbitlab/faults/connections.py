@@ -1,15 +1,17 @@
-"""Break the cluster and mend it: each fault is a context manager. Inside the ``with`` the fault is there; after it, it is mended."""
+"""The broker closes client connections."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from rabbitlab import broker
+from rabbitlab.faults.fault import Fault
 
 OPENING = 3  # seconds: a client on another thread may be about to connect
 
 
 @contextmanager
-def closed_connections(name: str | None = None, vhost: str = "/") -> Iterator[int]:
+def closed_connections(name: str | None = None, vhost: str = "/") -> Iterator[Fault]:
     """Close client connections from the broker's side, as an operator does; they are closed before the body runs.
 
     Closed means that the broker has ended their channels: consumers are gone, what was not acknowledged is ready again, and the
@@ -26,7 +28,7 @@ def closed_connections(name: str | None = None, vhost: str = "/") -> Iterator[in
         vhost: The virtual host. Connections to others are left alone, and so are those of the lab's own tools.
 
     Yields:
-        The number of connections closed.
+        The fault; its ``count`` is the number of connections closed.
 
     Raises:
         LookupError: no such connection is open; says which are.
@@ -34,10 +36,12 @@ def closed_connections(name: str | None = None, vhost: str = "/") -> Iterator[in
         Mendable: when no node answers.
     """
     targets = _open_connections(name, vhost)
+    fault = Fault(f"connections of {name} closed" if name else "connections closed")
     _close_at_once(targets, vhost)
     for connection in targets:
         _close(connection, vhost)
-    yield len(targets)
+    fault.count, fault.ended = len(targets), time.monotonic()
+    yield fault
 
 
 def _open_connections(name: str | None, vhost: str) -> list[str]:

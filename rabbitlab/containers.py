@@ -1,0 +1,109 @@
+"""The cluster's containers through the Docker engine's API: those of this compose project, and no others."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+
+from rabbitlab import cluster, engine
+from rabbitlab.errors import Mendable
+from rabbitlab.nodes import NODES
+
+PROJECT = f"com.docker.compose.project={cluster.PROJECT}"
+SERVICE = "com.docker.compose.service"
+
+
+def all_of_them() -> dict[str, object]:
+    """Every container of the project by its compose service, stopped ones included. Containers of ``docker compose run`` are left out.
+
+    Returns:
+        Service to ``docker.models.containers.Container``.
+
+    Raises:
+        Mendable: when the engine does not answer.
+    """
+    with speaking_plainly():
+        found = _client(os.getpid()).containers.list(all=True, filters={"label": PROJECT}, ignore_removed=True)
+    return {one.labels[SERVICE]: one for one in found if one.labels.get("com.docker.compose.oneoff") != "True"}
+
+
+def of(service: str):
+    """The container of one service.
+
+    Raises:
+        Mendable: there is none.
+    """
+    found = all_of_them().get(service)
+    if found is None:
+        raise Mendable(f"{service} has no container. Make it again, and put right what else is wrong, with: ./lab heal")
+    return found
+
+
+def known(nodes: Iterable[str]) -> tuple[str, ...]:
+    """The names, each once, after a look that there are such nodes.
+
+    Raises:
+        Mendable: one is no node of the cluster, or none is given.
+    """
+    names = tuple(dict.fromkeys(nodes))
+    there = ", ".join(node.name for node in NODES)
+    if not names:
+        raise Mendable(f"Which node? Nodes are: {there}.")
+    for name in names:
+        if name not in {node.name for node in NODES}:
+            raise Mendable(f"There is no node {name!r}. Nodes are: {there}.")
+    return names
+
+
+def state(service: str) -> str:
+    """Docker's word for how a service is: ``running``, ``paused``, ``exited``; ``missing`` where there is no container."""
+    found = all_of_them().get(service)
+    return found.status if found else "missing"
+
+
+def run(service: str, *command: str) -> str:
+    """Run a command in a container, and return what it printed.
+
+    Raises:
+        Mendable: it failed, with what it said.
+    """
+    with speaking_plainly():
+        done = of(service).exec_run(list(command))
+    said = done.output.decode(errors="replace").strip()
+    if done.exit_code != 0:
+        raise Mendable(
+            f"{' '.join(command[:2])} on {service} says: {said}\nTo see what is wrong: ./lab doctor; to put it right: ./lab heal"
+        )
+    return said
+
+
+def each(act: Callable[[str], object], services: Iterable[str]) -> None:
+    """Do something to several services at once; raises what the first of them raised, when all are done."""
+    services = list(services)
+    with ThreadPoolExecutor(max(1, len(services))) as pool:
+        for done in [pool.submit(act, service) for service in services]:
+            done.result()
+
+
+@contextmanager
+def speaking_plainly() -> Iterator[None]:
+    """Turn what the engine refuses, or does not answer, into a sentence with the command that mends it."""
+    import docker.errors
+    import requests
+
+    try:
+        yield
+    except docker.errors.NotFound as error:
+        raise Mendable(f"Docker: {error.explanation or error}. To put the cluster right: ./lab heal") from error
+    except docker.errors.APIError as error:
+        raise Mendable(f"Docker refused: {error.explanation or error}. To put the cluster right: ./lab heal") from error
+    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+        raise Mendable(f"The Docker engine does not answer ({type(error).__name__}). Start it, and the cluster, with: ./lab up") from error
+
+
+@cache
+def _client(_pid: int):
+    """One client for each process: a fork does not write into its parent's connections."""
+    with speaking_plainly():
+        return engine.client()

@@ -1,0 +1,130 @@
+"""Nodes that are killed, paused or stopped."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rabbitlab import containers, wholeness
+from rabbitlab.errors import Mendable
+from rabbitlab.faults.fault import Fault, made
+from rabbitlab.nodes import HOST, NODES
+
+
+@contextmanager
+def killed(*nodes: str) -> Iterator[Fault]:
+    """Kill nodes with signal 9, as a crash or a power cut does; inside, the nodes that are left have noticed.
+
+    Afterwards they are started again, with what they had on disk.
+
+    Args:
+        nodes: ``"rabbit1"``, ``"rabbit2"``, ``"rabbit3"``; several are killed at once.
+
+    Raises:
+        Mendable: an unknown node, one that does not run, or a Docker engine that refuses; names the command that mends it.
+    """
+    with _ended("killed", nodes, lambda container: container.kill()) as fault:
+        yield fault
+
+
+@contextmanager
+def stopped(*nodes: str) -> Iterator[Fault]:
+    """Stop nodes as an administrator does: they are asked to end, and do so in order. Afterwards they are started again.
+
+    Args:
+        nodes: As of :func:`killed`.
+
+    Raises:
+        Mendable: as :func:`killed`.
+    """
+    with _ended("stopped", nodes, lambda container: container.stop()) as fault:
+        yield fault
+
+
+@contextmanager
+def paused(*nodes: str) -> Iterator[Fault]:
+    """Freeze nodes: their processes get no processor time, yet their ports still take connections, on which nobody answers.
+
+    A node that is silent for less than a minute is still a member that runs to the others (``net_ticktime``). Afterwards the nodes go
+    on as if nothing had been.
+
+    Args:
+        nodes: As of :func:`killed`.
+
+    Raises:
+        Mendable: as :func:`killed`.
+    """
+    names = containers.known(nodes)
+
+    def seen() -> str:
+        return next((f"{name} is {state}" for name in names if (state := containers.state(name)) != "paused"), "")
+
+    def unpause(container) -> None:
+        if container.status == "paused":
+            container.unpause()
+
+    with made(
+        _titled(names, "paused"), _acting(names, lambda container: container.pause()), _acting(names, unpause, any_state=True), seen
+    ) as fault:
+        yield fault
+
+
+@contextmanager
+def _ended(word: str, nodes: tuple[str, ...], end: Callable) -> Iterator[Fault]:
+    names = containers.known(nodes)
+
+    def seen() -> str:
+        for name in names:
+            if (state := containers.state(name)) != "exited":
+                return f"{name} is {state}"
+            if takes_connections(name):
+                return f"the port of {name} takes connections"
+        return next((f"{left.name} still sees {name} run" for left in _left(names) for name in names if _sees(left, name)), "")
+
+    def start(container) -> None:
+        if container.status == "paused":
+            container.unpause()
+        elif container.status != "running":
+            container.start()
+
+    with made(_titled(names, word), _acting(names, end), _acting(names, start, any_state=True), seen) as fault:
+        yield fault
+
+
+def takes_connections(name: str) -> bool:
+    """Whether the AMQP port of a node takes a connection."""
+    port = next(node.amqp for node in NODES if node.name == name)
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _titled(names: tuple[str, ...], word: str) -> str:
+    return f"{', '.join(names)} {word}"
+
+
+def _left(names: tuple[str, ...]):
+    """The nodes that can be asked: not meant by this fault, and neither dead nor frozen by another."""
+    there = containers.all_of_them()
+    return [node for node in NODES if node.name not in names and node.name in there and there[node.name].status == "running"]
+
+
+def _sees(node, name: str) -> bool:
+    """Whether *node* still takes *name* for running; one that does not answer, as without a majority, takes nobody for anything."""
+    return bool((wholeness.view(node) or {}).get(name, {}).get("running"))
+
+
+def _acting(names: tuple[str, ...], act: Callable, *, any_state: bool = False) -> Callable[[], None]:
+    """Do *act* to the containers of *names* at once; unless *any_state*, all of them have to run."""
+
+    def do() -> None:
+        there = containers.all_of_them()
+        for name in names:
+            state = there[name].status if name in there else "missing"
+            if state != "running" and not any_state:
+                raise Mendable(f"{name} is not running ({state}), so it cannot be broken. To put the cluster right: ./lab heal")
+        with containers.speaking_plainly():
+            containers.each(lambda name: act(there[name]), [name for name in names if name in there])
+
+    return do
