@@ -12,6 +12,9 @@ from rabbitlab.nodes import NODES
 
 PROJECT = f"com.docker.compose.project={cluster.PROJECT}"
 SERVICE = "com.docker.compose.service"
+NETWORK = "com.docker.compose.network"
+# The networks of each service, as docker-compose.yml has them; a test keeps the two equal.
+NETWORKS = {**{node.name: ("cluster",) for node in NODES}, "haproxy": ("cluster", "clients")}
 
 
 def all_of_them() -> dict[str, object]:
@@ -60,6 +63,36 @@ def state(service: str) -> str:
     """Docker's word for how a service is: ``running``, ``paused``, ``exited``; ``missing`` where there is no container."""
     found = all_of_them().get(service)
     return found.status if found else "missing"
+
+
+def networks_of(container) -> list:
+    """The networks of the project that a container is on."""
+    with speaking_plainly():
+        container.reload()
+        ids = {joined["NetworkID"] for joined in container.attrs["NetworkSettings"]["Networks"].values()}
+        return [network for network in _networks() if network.id in ids]
+
+
+def reconnect(service: str) -> list[str]:
+    """Connect a service to those of its networks that it is not on, by the names under which the others know it.
+
+    Returns:
+        The networks that were missing: ``["cluster"]``.
+
+    Raises:
+        Mendable: the service has no container.
+    """
+    container = of(service)
+    joined = {network.id for network in networks_of(container)}
+    absent = [network for network in _networks() if network.attrs["Labels"][NETWORK] in NETWORKS[service] and network.id not in joined]
+    with speaking_plainly():
+        for network in absent:
+            network.connect(container, aliases=[service, container.name])
+    return [network.attrs["Labels"][NETWORK] for network in absent]
+
+
+def _networks() -> list:
+    return _client(os.getpid()).networks.list(filters={"label": PROJECT})
 
 
 def run(service: str, *command: str) -> str:

@@ -1,17 +1,17 @@
 """Put the cluster right from any state: look, mend what is seen, look again, until it is whole."""
 
-import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable
 
-from rabbitlab import cluster, containers, wholeness
+from rabbitlab import broker, cluster, containers, management, users, wholeness
 from rabbitlab.errors import Mendable
-from rabbitlab.nodes import NODES
-from rabbitlab.units import ROOT
+from rabbitlab.limits import LIMITS
+from rabbitlab.management import path
+from rabbitlab.nodes import ADMIN, NODES, Node
 
 WITHIN = 120  # seconds for all of it
+STUCK = 3.0  # seconds in which nothing changes by itself: time to look for something to mend
+EVAL = ("rabbitmqctl", "--quiet", "eval")
 
 
 def heal(tell: Callable[[str], None] = lambda sentence: None, within: float = WITHIN) -> list[str]:
@@ -42,12 +42,12 @@ def heal(tell: Callable[[str], None] = lambda sentence: None, within: float = WI
 
 
 def settle() -> None:
-    """Return when the cluster is whole; what does not come by itself in :data:`PATIENT` seconds is mended.
+    """Return when the cluster is whole; what does not come by itself is mended.
 
     Raises:
         Mendable: as :func:`heal`.
     """
-    if _come_to_rest(lambda sentence: None, time.monotonic() + PATIENT):
+    if _come_to_rest(lambda sentence: None, time.monotonic() + WITHIN):
         heal()
 
 
@@ -66,18 +66,30 @@ def wait(missing: Callable[[], str], within: float, what: str) -> None:
         pause = min(pause * 1.3, 0.25)
 
 
-PATIENT = 10.0  # seconds in which a cluster may become whole by itself before it is looked at again
+def reunite(nodes: Iterable[Node] = NODES) -> None:
+    """Let *nodes* know the others by the right Erlang cookie again, and connect to them."""
+    peers = erlang_list(NODES)
+    join = "begin erlang:set_cookie(P, erlang:get_cookie()), net_kernel:connect_node(P) end"
+    containers.each(
+        lambda node: containers.run(node.name, *EVAL, f"[{join} || P <- {peers}, P =/= node()]."),
+        [node for node in nodes if containers.state(node.name) == "running"],
+    )
+
+
+def erlang_list(nodes: Iterable[Node]) -> str:
+    """The nodes as a list in Erlang."""
+    return f"[{', '.join(node.erlang_name for node in nodes)}]"
 
 
 def _come_to_rest(tell: Callable[[str], None], deadline: float) -> str:
     """What is missing when nothing more comes by itself; an empty string once the cluster is whole."""
-    until = min(deadline, time.monotonic() + PATIENT)
-    told, pause = "", 0.05
+    told, since, pause = "", time.monotonic(), 0.05
     while missing := wholeness.missing():
+        now = time.monotonic()
         if missing != told:
             tell(f"waiting: {missing}")
-            told = missing
-        if time.monotonic() > until:
+            told, since = missing, now
+        if now > deadline or now - since > STUCK:
             return missing
         time.sleep(pause)
         pause = min(pause * 1.3, 0.25)
@@ -86,9 +98,10 @@ def _come_to_rest(tell: Callable[[str], None], deadline: float) -> str:
 
 def missing_containers() -> list[str]:
     """Make again what has no container."""
-    absent = [service for service in cluster.SERVICES if service not in containers.all_of_them()]
+    there = containers.all_of_them()
+    absent = [service for service in cluster.SERVICES if service not in there]
     if absent:
-        cluster.compose("up", "--detach", "--no-recreate", *cluster.SERVICES, capture=True, check=True)
+        cluster.compose("up", "--detach", "--no-recreate", "--no-deps", *absent, capture=True, check=True)
     return [f"{service} had no container: made again" for service in absent]
 
 
@@ -102,13 +115,30 @@ def containers_at_rest() -> list[str]:
             if container.status == "paused":
                 container.unpause()
                 done.append(f"{service} was paused: goes on")
-            elif container.status in ("exited", "created", "dead"):
+            else:
                 container.start()
                 done.append(f"{service} had ended: started")
 
     there = containers.all_of_them()
-    containers.each(wake, [service for service in cluster.SERVICES if service in there and there[service].status != "running"])
+    asleep = ("paused", "exited", "created", "dead")
+    containers.each(wake, [service for service in cluster.SERVICES if service in there and there[service].status in asleep])
     return sorted(done)
+
+
+def networks() -> list[str]:
+    """Connect what was cut off."""
+    return [
+        f"{service} was off the network {network}: connected" for service in cluster.SERVICES for network in containers.reconnect(service)
+    ]
+
+
+def strange_containers() -> list[str]:
+    """Remove the container of a fourth node, with what it stored."""
+    strangers = {service: found for service, found in containers.all_of_them().items() if service == FOURTH}
+    for container in strangers.values():
+        with containers.speaking_plainly():
+            container.remove(force=True, v=True)
+    return [f"{service} was left over: removed" for service in strangers]
 
 
 def load_balancer() -> list[str]:
@@ -118,6 +148,42 @@ def load_balancer() -> list[str]:
             containers.of("haproxy").restart()
         return ["haproxy did not tell which nodes get traffic: started again"]
     return []
+
+
+def administrator() -> list[str]:
+    """Bring back the users of docker/rabbitmq/definitions.json where the lab's own is gone: without it, nothing can be looked at."""
+    for node in NODES:
+        if _status_of_login(node, ADMIN) == 401:
+            return _import_users(node, ADMIN[0])
+    return []
+
+
+def partition() -> list[str]:
+    """Let nodes that answer and do not see each other meet again."""
+    seen = {node: wholeness.view(node) for node in NODES}
+    answering = [node for node, nodes in seen.items() if nodes]
+    apart = [node for node in answering if any(not seen[node].get(other.name, {}).get("running") for other in answering)]
+    if not apart:
+        return []
+    reunite(answering)
+    return [f"{', '.join(node.name for node in apart)} did not see each other: connected"]
+
+
+def strange_members() -> list[str]:
+    """Take a fourth node out of the cluster."""
+    nodes = wholeness.view(NODES[0]) or {}
+    strangers = sorted(nodes.keys() - {node.name for node in NODES})
+    for stranger in strangers:
+        containers.run(NODES[0].name, "rabbitmqctl", "--quiet", "forget_cluster_node", f"rabbit@{stranger}")
+    return [f"{stranger} was left in the cluster: taken out" for stranger in strangers]
+
+
+def maintenance() -> list[str]:
+    """Bring nodes back from maintenance mode."""
+    nodes = wholeness.view(NODES[0]) or {}
+    drained = [node.name for node in NODES if nodes.get(node.name, {}).get("being_drained")]
+    containers.each(lambda name: containers.run(name, "rabbitmq-upgrade", "--quiet", "revive"), drained)
+    return [f"{name} was in maintenance mode: serves again" for name in drained]
 
 
 def limits() -> list[str]:
@@ -132,45 +198,63 @@ def limits() -> list[str]:
     return done
 
 
-@dataclass
-class Limit:
-    """A limit that blocks publishers when it is crossed.
-
-    Attributes:
-        name: In words.
-        column: What the management API calls it.
-        key: What rabbitmq.conf calls it.
-        command: What sets it, without the value.
-    """
-
-    name: str
-    column: str
-    key: str
-    command: tuple[str, ...]
-
-    @cached_property
-    def configured(self) -> str:
-        """As rabbitmq.conf has it: ``"384MiB"``."""
-        return re.search(rf"^{re.escape(self.key)} *= *(\S+)", CONFIGURATION.read_text(), re.MULTILINE)[1]
-
-    @cached_property
-    def bytes(self) -> int:
-        """The same as a number."""
-        number, unit = re.fullmatch(r"(\d+)(\w*)", self.configured).groups()
-        return int(number) * UNITS[unit]
-
-    def set(self, node: str, value: str) -> None:
-        """Let it be *value* on *node* from now on, until that node starts again."""
-        containers.run(node, "rabbitmqctl", "--quiet", *self.command, value)
-
-    def restore(self, node: str) -> None:
-        """As rabbitmq.conf has it."""
-        self.set(node, self.configured)
+def people() -> list[str]:
+    """Bring back users that a fault deleted, and guest as the lessons need it."""
+    if not _serves_metadata():
+        return []
+    done = []
+    for name in users.kept():
+        users.restore(name)
+        done.append(f"user {name} was deleted: is back")
+    if wholeness.guest():
+        done += _import_users(NODES[0], "guest")
+    return done
 
 
-CONFIGURATION = ROOT / "docker" / "rabbitmq" / "rabbitmq.conf"
-UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-MEMORY = Limit("memory limit", "mem_limit", "vm_memory_high_watermark.absolute", ("set_vm_memory_high_watermark", "absolute"))
-DISK = Limit("disk limit", "disk_free_limit", "disk_free_limit.absolute", ("set_disk_free_limit",))
-LIMITS = (MEMORY, DISK)
-MENDERS: tuple[Callable[[], list[str]], ...] = (missing_containers, containers_at_rest, load_balancer, limits)
+def members() -> list[str]:
+    """Give each quorum queue a member on each node."""
+    if not _serves_metadata():
+        return []
+    done = []
+    for queue in broker.api("queues?disable_stats=true"):
+        for node in wholeness.absent_members(queue):
+            target = path("queues", "quorum", queue["vhost"], queue["name"], "replicas", "add")
+            management.api(target, "POST", {"node": f"rabbit@{node}"})
+            done.append(f"{wholeness.named(queue)} had no member on {node}: has one")
+    return done
+
+
+def _serves_metadata() -> bool:
+    """Whether users and queues can be changed: each node runs and sees the others."""
+    return not wholeness.views()
+
+
+def _status_of_login(node: Node, login: tuple[str, str]) -> int:
+    """The HTTP status with which *node* answers this login; 0 when it does not."""
+    try:
+        return management.answer_of(node, "whoami", wholeness.PATIENCE, login=login)[0]
+    except OSError:
+        return 0
+
+
+def _import_users(node: Node, missed: str) -> list[str]:
+    containers.run(node.name, "rabbitmqctl", "--quiet", "import_definitions", "/etc/rabbitmq/definitions.json")
+    return [f"user {missed} was missing or changed: as in definitions.json again"]
+
+
+FOURTH = "rabbit4"
+# In this order: containers first, then the nodes in them, then what the nodes agree on. Each looks first, and mends what it can by now.
+MENDERS: tuple[Callable[[], list[str]], ...] = (
+    missing_containers,
+    containers_at_rest,
+    networks,
+    strange_containers,
+    load_balancer,
+    administrator,
+    partition,
+    strange_members,
+    maintenance,
+    limits,
+    people,
+    members,
+)

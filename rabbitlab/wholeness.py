@@ -58,6 +58,16 @@ def view(node: Node) -> dict[str, dict] | None:
         return None
 
 
+def users_of(node: Node) -> list[dict]:
+    """The users that *node* knows of.
+
+    Raises:
+        OSError: it does not answer.
+        ValueError: it refuses.
+    """
+    return management.ask(node, "users?columns=name", PATIENCE)
+
+
 def alarms() -> str:
     """Which alarm a node knows of: publishers are blocked on all of them."""
     for node in NODES:
@@ -101,8 +111,8 @@ def virtual_hosts() -> str:
 def queues() -> str:
     """A queue that is down; a quorum queue without a leader, with a member too few, or with one that is not at work."""
     for queue in broker.api("queues?disable_stats=true"):
-        if queue.get("type") == "quorum" and len(queue.get("members", ())) < len(NODES):
-            return f"{named(queue)} has {len(queue.get('members', ()))} members"
+        if absent := absent_members(queue):
+            return f"{named(queue)} has no member on {', '.join(absent)}"
         if queue.get("state") in ("down", "stopped", "crashed", "minority"):
             return f"{named(queue)} is {queue['state']}"
     status, _ = management.answer_of(NODES[0], "health/checks/quorum-queues-without-elected-leaders/all-vhosts/pattern/.*", PATIENCE)
@@ -115,6 +125,13 @@ def queues() -> str:
             which = ", ".join(str(queue.get("readable_name", queue.get("name", "?"))) for queue in critical[:3])
             return f"a member of a quorum queue is not at work yet ({which or 'asked of ' + node.name})"
     return ""
+
+
+def absent_members(queue: dict) -> list[str]:
+    """The nodes on which a quorum queue has no member."""
+    if queue.get("type") != "quorum" or "members" not in queue:
+        return []
+    return [node.name for node in NODES if node.erlang_name not in queue["members"]]
 
 
 def named(queue: dict) -> str:

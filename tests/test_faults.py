@@ -1,13 +1,18 @@
 """faults breaks what it is asked to break, and nothing else."""
 
+import os
+import signal
+import subprocess
+import sys
 import time
 
 import pika
 import pytest
 
-from rabbitlab import broker, containers, faults
+from rabbitlab import broker, containers, faults, users, wholeness
 from rabbitlab.errors import Mendable
-from rabbitlab.faults import connections
+from rabbitlab.faults import connections, guardian
+from rabbitlab.faults import fault as fault_module
 from rabbitlab.nodes import NODES
 
 pytest_plugins = ["tests.rooms"]
@@ -146,3 +151,97 @@ def test_an_unknown_node_is_answered_with_those_that_there_are(node):
     for fault in (faults.killed, faults.paused, faults.stopped, faults.memory_alarm, faults.disk_alarm):
         with pytest.raises(Mendable, match=r"Nodes are: rabbit1, rabbit2, rabbit3"), fault(node):
             pytest.fail("the body ran")
+
+
+@pytest.mark.faults
+def test_a_node_cut_off_is_reached_by_nobody_and_comes_back():
+    with faults.cut_off("rabbit3"):
+        assert containers.state("rabbit3") == "running"
+        assert wholeness.view(NODES[2]) is None
+        assert faults.whole()
+    assert faults.whole() == ""
+
+
+@pytest.mark.faults
+def test_a_partition_leaves_one_node_alone_and_clients_reach_both_sides():
+    with faults.partitioned("rabbit1"):
+        seen = {node.name: sorted(name for name, told in wholeness.view(node).items() if told.get("running")) for node in NODES}
+        assert seen == {"rabbit1": ["rabbit1"], "rabbit2": ["rabbit2", "rabbit3"], "rabbit3": ["rabbit2", "rabbit3"]}
+        for node in NODES:
+            pika.BlockingConnection(pika.ConnectionParameters("localhost", node.amqp)).close()
+    assert faults.whole() == ""
+
+
+@pytest.mark.faults
+def test_a_deleted_user_comes_back_as_it_was(room):
+    room.let_in("guest")
+    topic = {"exchange": "amq.topic", "write": "^a", "read": "^b"}
+    broker.api(broker.path("topic-permissions", room.vhost, "guest"), "PUT", topic)
+    broker.api(broker.path("user-limits", "guest", "max-channels"), "PUT", {"value": 99})
+    try:
+        before = everything_about("guest")
+        with faults.deleted_user() as fault:
+            assert fault.name == "user guest deleted"
+            with pytest.raises(pika.exceptions.ProbableAuthenticationError):
+                pika.BlockingConnection(pika.ConnectionParameters("localhost"))
+        assert everything_about("guest") == before
+        assert before["topic-permissions"][0]["exchange"] == "amq.topic"
+    finally:
+        broker.api(broker.path("user-limits", "guest", "max-channels"), "DELETE")
+    pika.BlockingConnection(pika.ConnectionParameters("localhost")).close()
+    assert not users.KEPT.exists()
+
+
+def everything_about(user: str) -> dict:
+    told = {kind: broker.api(broker.path("users", user, kind)) for kind in ("permissions", "topic-permissions")}
+    return told | {"user": broker.api(broker.path("users", user)), "limits": broker.api(broker.path("user-limits", user))}
+
+
+@pytest.mark.parametrize("name", ["lab", "nobody"])
+def test_a_user_that_cannot_be_deleted_is_answered_with_a_sentence(name):
+    with pytest.raises(Mendable, match=name), faults.deleted_user(name):
+        pytest.fail("the body ran")
+
+
+@pytest.mark.faults
+def test_faults_inside_each_other_are_each_there_and_the_last_leaves_all_well():
+    with faults.memory_alarm("rabbit1") as alarm, faults.killed("rabbit3") as crash:
+        assert states()["rabbit3"] == "exited"
+        assert blocked(NODES[1])
+    assert alarm.began < crash.began < crash.ended < alarm.ended
+    assert faults.whole() == ""
+
+
+BREAKING = """
+import sys, time
+from rabbitlab import faults
+with faults.{fault}:
+    print("broken", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("number", "fault"), [(signal.SIGINT, 'paused("rabbit2")'), (signal.SIGKILL, 'paused("rabbit2")'), (signal.SIGTERM, "deleted_user()")]
+)
+def test_what_a_process_broke_is_mended_when_it_is_ended(number, fault):
+    with subprocess.Popen(
+        [sys.executable, "-c", BREAKING.format(fault=fault)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as breaking:
+        assert breaking.stdout.readline() == "broken\n"
+        assert faults.whole()
+        breaking.send_signal(number)
+        breaking.wait(10)
+    with guardian.one_at_a_time():  # it has this lock until it has healed
+        assert faults.whole() == ""
+
+
+@pytest.mark.faults
+def test_a_guardian_is_gone_when_all_is_well_and_its_turn_with_it():
+    with faults.deleted_user():
+        at_work = fault_module._there.guardian._process
+        assert at_work.poll() is None
+        assert os.getpgid(at_work.pid) != os.getpgrp(), "Ctrl-C in this terminal would end it"
+    assert at_work.returncode == 0
+    assert fault_module._there.guardian is None

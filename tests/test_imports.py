@@ -21,6 +21,8 @@ LAYERS = (
         "engine",
         "healing",
         "images",
+        "limits",
+        "users",
         "debian",
         "consent",
         "ports",

@@ -9,7 +9,23 @@ Whoever breaks the cluster has it to himself meanwhile: see :mod:`rabbitlab.lock
 
 from rabbitlab.faults.alarms import disk_alarm, memory_alarm
 from rabbitlab.faults.connections import closed_connections
-from rabbitlab.faults.fault import Fault, heal, whole
+from rabbitlab.faults.fault import Fault, heal
+from rabbitlab.faults.network import cut_off, partitioned
 from rabbitlab.faults.nodes import killed, paused, stopped
+from rabbitlab.faults.users import deleted_user
+from rabbitlab.wholeness import missing as whole
 
-__all__ = ["Fault", "closed_connections", "disk_alarm", "heal", "killed", "memory_alarm", "paused", "stopped", "whole"]
+__all__ = [
+    "Fault",
+    "closed_connections",
+    "cut_off",
+    "deleted_user",
+    "disk_alarm",
+    "heal",
+    "killed",
+    "memory_alarm",
+    "partitioned",
+    "paused",
+    "stopped",
+    "whole",
+]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rabbitlab import containers, healing, wholeness
+from rabbitlab import containers, limits, wholeness
 from rabbitlab.faults.fault import Fault, made
 from rabbitlab.nodes import NODES
 
@@ -20,7 +20,7 @@ def memory_alarm(node: str = "rabbit1") -> Iterator[Fault]:
     Raises:
         Mendable: an unknown node, or one that does not answer; names the command that mends it.
     """
-    with _alarm(healing.MEMORY, "1", "memory", node) as fault:
+    with _alarm(limits.MEMORY, "1", "memory", node) as fault:
         yield fault
 
 
@@ -36,12 +36,12 @@ def disk_alarm(node: str = "rabbit1") -> Iterator[Fault]:
     Raises:
         Mendable: an unknown node, or one that does not answer; names the command that mends it.
     """
-    with _alarm(healing.DISK, "1000000GB", "disk", node) as fault:
+    with _alarm(limits.DISK, "1000000GB", "disk", node) as fault:
         yield fault
 
 
 @contextmanager
-def _alarm(limit: healing.Limit, crossed: str, what: str, node: str) -> Iterator[Fault]:
+def _alarm(limit: limits.Limit, crossed: str, what: str, node: str) -> Iterator[Fault]:
     (name,) = containers.known([node])
 
     def known_to(asked) -> bool:

@@ -1,17 +1,17 @@
 """What all faults have in common: broken, seen to be broken, mended, seen to be whole."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rabbitlab import healing, lock, wholeness
+from rabbitlab import healing, lock
+from rabbitlab.errors import Mendable
+from rabbitlab.faults import guardian
 
-whole = wholeness.missing
 HAPPENS_WITHIN = 30  # seconds
-_guard = threading.RLock()
-_there: list["Fault"] = []  # the faults whose ``with`` has not ended, the outermost first
 
 
 @dataclass
@@ -32,8 +32,34 @@ class Fault:
     count: int | None = None
 
 
-def heal() -> list[str]:
-    """Put the whole cluster right, from any state, and return when it is whole; :func:`rabbitlab.healing.heal` does it.
+class _There:
+    """The faults of this process whose ``with`` has not ended, and the guardian that stands by meanwhile."""
+
+    def __init__(self):
+        self.guard = threading.RLock()
+        self.faults: list[Fault] = []
+        self.guardian: guardian.Guardian | None = None
+
+
+_there = _There()
+
+
+def _forget() -> None:
+    """A forked child has broken nothing, and must not keep the guardian from seeing its parent's end."""
+    global _there
+    if _there.guardian:
+        _there.guardian.leave_to()
+    _there = _There()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def heal(tell: Callable[[str], None] = lambda sentence: None) -> list[str]:
+    """Put the whole cluster right, from any state, and return when it is whole; see :func:`rabbitlab.healing.heal`.
+
+    Args:
+        tell: Is given what was mended, and what is waited for.
 
     Returns:
         What was mended, one sentence each; empty when there was nothing to mend.
@@ -41,8 +67,8 @@ def heal() -> list[str]:
     Raises:
         Mendable: what could not be mended.
     """
-    with lock.exclusive():
-        return healing.heal()
+    with lock.exclusive(), guardian.one_at_a_time():
+        return healing.heal(tell)
 
 
 @contextmanager
@@ -57,25 +83,46 @@ def made(name: str, break_it: Callable[[], None], mend: Callable[[], None], seen
     """
     with lock.exclusive():
         fault = Fault(name)
-        with _guard:
-            _there.append(fault)
+        _begin(fault)
         try:
             fault.began = time.monotonic()
             break_it()
-            healing.wait(seen, HAPPENS_WITHIN, f"{name}")
+            healing.wait(seen, HAPPENS_WITHIN, name)
             yield fault
         finally:
             _end(fault, mend)
 
 
+def _begin(fault: Fault) -> None:
+    """Note it; the first one has a guardian called."""
+    with _there.guard:
+        if not _there.guardian:
+            _there.guardian = guardian.Guardian()
+        _there.faults.append(fault)
+
+
 def _end(fault: Fault, mend: Callable[[], None]) -> None:
-    """Take the fault back; the last one to end leaves a whole cluster."""
+    """Take the fault back; the last one to end leaves a whole cluster, or, if it cannot, leaves that to the guardian."""
+    whole = False
+    with _there.guard:
+        _there.faults.remove(fault)
+        last = not _there.faults
+    try:
+        mended = _tried(mend)
+        if last:
+            healing.settle() if mended else healing.heal()
+        whole = True
+    finally:
+        fault.ended = time.monotonic()
+        if last:
+            ended, _there.guardian = _there.guardian, None
+            ended.dismiss() if whole else ended.leave_to()
+
+
+def _tried(mend: Callable[[], None]) -> bool:
+    """Whether *mend* went through; what it met may be another fault, so the whole cluster is seen to later."""
     try:
         mend()
-    finally:
-        with _guard:
-            _there.remove(fault)
-            last = not _there
-        if last:
-            healing.settle()
-        fault.ended = time.monotonic()
+    except Mendable:
+        return False
+    return True

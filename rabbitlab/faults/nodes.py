@@ -63,7 +63,7 @@ def paused(*nodes: str) -> Iterator[Fault]:
             container.unpause()
 
     with made(
-        _titled(names, "paused"), _acting(names, lambda container: container.pause()), _acting(names, unpause, any_state=True), seen
+        _titled(names, "paused"), acting(names, lambda container: container.pause()), acting(names, unpause, any_state=True), seen
     ) as fault:
         yield fault
 
@@ -78,7 +78,7 @@ def _ended(word: str, nodes: tuple[str, ...], end: Callable) -> Iterator[Fault]:
                 return f"{name} is {state}"
             if takes_connections(name):
                 return f"the port of {name} takes connections"
-        return next((f"{left.name} still sees {name} run" for left in _left(names) for name in names if _sees(left, name)), "")
+        return next((f"{left.name} still sees {name} run" for left in _left(names) for name in names if sees(left, name)), "")
 
     def start(container) -> None:
         if container.status == "paused":
@@ -86,7 +86,7 @@ def _ended(word: str, nodes: tuple[str, ...], end: Callable) -> Iterator[Fault]:
         elif container.status != "running":
             container.start()
 
-    with made(_titled(names, word), _acting(names, end), _acting(names, start, any_state=True), seen) as fault:
+    with made(_titled(names, word), acting(names, end), acting(names, start, any_state=True), seen) as fault:
         yield fault
 
 
@@ -110,12 +110,12 @@ def _left(names: tuple[str, ...]):
     return [node for node in NODES if node.name not in names and node.name in there and there[node.name].status == "running"]
 
 
-def _sees(node, name: str) -> bool:
+def sees(node, name: str) -> bool:
     """Whether *node* still takes *name* for running; one that does not answer, as without a majority, takes nobody for anything."""
     return bool((wholeness.view(node) or {}).get(name, {}).get("running"))
 
 
-def _acting(names: tuple[str, ...], act: Callable, *, any_state: bool = False) -> Callable[[], None]:
+def acting(names: tuple[str, ...], act: Callable, *, any_state: bool = False) -> Callable[[], None]:
     """Do *act* to the containers of *names* at once; unless *any_state*, all of them have to run."""
 
     def do() -> None:
