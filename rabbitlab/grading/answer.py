@@ -13,6 +13,7 @@ from pathlib import Path
 from rabbitlab.grading import explain
 from rabbitlab.grading.process import Process
 from rabbitlab.grading.verdict import Verdict
+from rabbitlab.units import ROOT, STATE
 
 MOST_OUTPUT = 256 * 1024  # bytes
 
@@ -42,11 +43,27 @@ class Answer:
         name: The name under which it is imported: the stem of the exercise.
     """
 
-    def __init__(self, path: Path, name: str, attempt):
+    def __init__(self, path: Path, name: str, attempt, kept: list[str] | None = None):
         self.path = path
         self.name = name
         self._attempt = attempt
+        self._kept = [] if kept is None else kept
         self.printed = ""  # by the run that ended last
+
+    def keep(self, name: str, what: str = "") -> Path:
+        """Where to keep a file that belongs to this attempt: ``.lab/attempts/<the answer's path>/<name>``.
+
+        Args:
+            name: Of the file. The attempt before has left its own there; it is gone.
+            what: Names the file to the learner, before any feedback: "Timeline of the run".
+        """
+        under = self.path.relative_to(ROOT) if self.path.is_relative_to(ROOT) else Path(self.path.name)
+        path = STATE / "attempts" / under / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        if what:
+            self._kept.append(f"{what}: {path.relative_to(ROOT)}")
+        return path
 
     def run(
         self, fn: Callable, within: float = 10, raises: tuple[type[BaseException], ...] = (), so_far: Callable[[], str] | None = None

@@ -40,6 +40,7 @@ class Results:
         answer: The file or folder that was marked.
         verdict: ``passed``, or why not: ``failed``, ``not_started``, ``timeout``, ``exit``, ``flood``, ``syntax``, ``error``, or ``broken``
             when the grader itself stumbled, ``interrupted`` and ``no_cluster`` when nothing was judged.
+        kept: Files of this attempt that the learner should see first, one sentence each: "Timeline of the run: .lab/...".
         printed: What the answer printed in the check that failed.
         seconds: From the start of the run, or the end of the grader before, to the end of the last check.
         broken: pytest's report of a grader that stumbled.
@@ -50,6 +51,7 @@ class Results:
     answer: Path
     checks: list[Check] = field(default_factory=list)
     verdict: str = ""
+    kept: list[str] = field(default_factory=list)
     printed: str = ""
     seconds: float = 0.0
     broken: str = ""
@@ -82,6 +84,7 @@ class Results:
             "verdict": self.verdict,
             "seconds": round(self.seconds, 3),
             "checks": checks,
+            "kept": self.kept,
             "printed": self.printed,
         }
 

@@ -46,6 +46,10 @@ class Screen:
                 self.check(check, results)
         failed = [c for c in results.checks if c.outcome == FAILED]
         self._writer.line()
+        for kept in results.kept:
+            self._writer.line(f"  {kept}", bold=True)
+        if results.kept:
+            self._writer.line()
         if results.verdict == "not_started":
             self._writer.line(failed[0].feedback[0], bold=True)
         elif results.broken:

@@ -100,7 +100,7 @@ class Grading:
         from rabbitlab.grading.answer import Answer
 
         results = self._of(item)
-        self._answer = Answer(results.answer, item.path.stem.removeprefix("test_"), attempt)
+        self._answer = Answer(results.answer, item.path.stem.removeprefix("test_"), attempt, results.kept)
         return self._answer
 
     @pytest.hookimpl(wrapper=True)
