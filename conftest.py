@@ -3,6 +3,7 @@
 Plain ``pytest`` needs no cluster. Graders are run with plugin autoload off, so nothing here may assume that nbval or xdist is loaded.
 """
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,11 +64,16 @@ def pytest_runtest_protocol(item, nextitem):
     global _turn
     if not _is_cell(item):
         return (yield)
-    from rabbitlab import lock
+    from rabbitlab import healing, lock
+    from rabbitlab.errors import Mendable
 
     if _turn is None:
         _turn = lock.turn(item.path)
         _turn.__enter__()
+        try:
+            healing.before_use(lambda sentence: print(sentence, file=sys.stderr, flush=True))
+        except Mendable as mendable:
+            pytest.exit(str(mendable), returncode=1)
     try:
         return (yield)
     finally:

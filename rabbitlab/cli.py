@@ -141,6 +141,14 @@ def topology(vhost: Annotated[str, typer.Argument(metavar="[VHOST]", help="The v
 
 
 @app.command(rich_help_panel=CLUSTER)
+def heal():
+    """Put the cluster right, whatever broke it: killed, paused or parted nodes, alarms, missing users."""
+    from rabbitlab.healing import screen
+
+    screen.show()
+
+
+@app.command(rich_help_panel=CLUSTER)
 def doctor():
     """Name each thing that is wrong, and the command that mends it."""
     from rabbitlab import doctor

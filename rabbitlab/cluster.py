@@ -62,6 +62,7 @@ def up(yes: bool = False, profiles: Iterable[str] = ()) -> None:
     if "tls" in profiles:
         _bring_certificates()
     began = time.monotonic()
+    _mend()
     _start_containers(profiles)
     readiness.wait(within=READY_WITHIN - (time.monotonic() - began), profiles=profiles)
     status()
@@ -255,6 +256,15 @@ def _bring_certificates() -> None:
         print("Made the certificates of the TLS node (./lab certs).")
     if certificates.stale():
         compose("--profile", "tls", "rm", "--stop", "--force", certificates.SERVICE, capture=True, check=True)
+
+
+def _mend() -> None:
+    """Put right a cluster that is there and broken: compose neither lets go on what is paused nor unites what was parted."""
+    from rabbitlab import wholeness
+    from rabbitlab.healing import screen
+
+    if containers() and wholeness.missing():
+        screen.show()
 
 
 def _start_containers(profiles: Iterable[str] = ()) -> None:

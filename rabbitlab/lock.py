@@ -8,6 +8,7 @@ took for it. So a notebook or grader which breaks the cluster takes the exclusiv
 """
 
 import fcntl
+import math
 import os
 import re
 import sys
@@ -22,6 +23,7 @@ from rabbitlab.units import STATE
 
 SHARED, EXCLUSIVE = "shared", "exclusive"
 INHERITED = "RABBITLAB_TURN"  # the turn under which a process was started
+HEALED_WITHIN = 180  # seconds: longer than one healing takes
 LONG = 2.0  # seconds of waiting after which somebody who looks on is told
 # What breaks the cluster for others. Closed connections are one's own affair.
 _BREAKS = re.compile(r"\bfaults\.(?!(?:closed_connections|whole)\b)[a-z_]+\(")
@@ -58,6 +60,41 @@ def turn(path: Path) -> Iterator[None]:
 def needed(path: Path) -> str:
     """``exclusive`` where the text of *path* calls a fault that others on the cluster would notice, else ``shared``."""
     return EXCLUSIVE if _BREAKS.search(path.read_text(encoding="utf-8")) else SHARED
+
+
+@contextmanager
+def healing() -> Iterator[None]:
+    """Heal the cluster alone: nobody else heals, or breaks something, inside the ``with``; under which turn is another question.
+
+    Raises:
+        Mendable: another process breaks or heals it for too long.
+    """
+    held = take_healing()
+    try:
+        yield
+    finally:
+        os.close(held)
+
+
+def take_healing() -> int:
+    """The descriptor of a file that one process at a time has, until it and every child that it was passed to have closed it.
+
+    Raises:
+        Mendable: another process has it for too long.
+    """
+    STATE.mkdir(exist_ok=True)
+    taken = os.open(STATE / "healing.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        _wait_for(taken, fcntl.LOCK_EX, within=HEALED_WITHIN)
+    except BaseException:
+        os.close(taken)
+        raise
+    return taken
+
+
+def turn_here() -> str:
+    """The turn under which this process acts already: ``shared``, ``exclusive``, or nothing."""
+    return os.environ.get(INHERITED, "")
 
 
 def descriptor() -> int:
@@ -119,7 +156,7 @@ def _leave() -> None:
             _descriptor = -1
 
 
-def _wait_for(descriptor: int, operation: int) -> None:
+def _wait_for(descriptor: int, operation: int, within: float = math.inf) -> None:
     began, told = time.monotonic(), False
     while True:
         try:
@@ -129,4 +166,8 @@ def _wait_for(descriptor: int, operation: int) -> None:
             if not told and time.monotonic() - began > LONG:
                 print("Waiting for the cluster: another check, notebook or fault has its turn.", file=sys.stderr, flush=True)
                 told = True
+            if time.monotonic() - began > within:
+                raise Mendable(
+                    f"Another process breaks or heals the cluster for {within:.0f} s by now. To see how it is: ./lab doctor"
+                ) from None
             time.sleep(0.05)

@@ -1,10 +1,12 @@
 """What all tests of the package share: the cluster, when one runs."""
 
 import os
+import sys
 
 import pytest
 
-from rabbitlab import cluster, lock
+from rabbitlab import cluster, healing, lock
+from rabbitlab.errors import Mendable
 
 
 @pytest.hookimpl(trylast=True)  # what was deselected needs nothing
@@ -29,4 +31,8 @@ def pytest_runtest_protocol(item):
     else:
         return (yield)
     with turn:
+        try:
+            healing.before_use(lambda sentence: print(sentence, file=sys.stderr, flush=True))
+        except Mendable as mendable:
+            pytest.exit(str(mendable), returncode=1)
         return (yield)

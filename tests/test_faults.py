@@ -9,9 +9,9 @@ import time
 import pika
 import pytest
 
-from rabbitlab import broker, containers, faults, users, wholeness
+from rabbitlab import broker, containers, faults, lock, users, wholeness
 from rabbitlab.errors import Mendable
-from rabbitlab.faults import connections, guardian
+from rabbitlab.faults import connections
 from rabbitlab.faults import fault as fault_module
 from rabbitlab.nodes import NODES
 
@@ -233,7 +233,7 @@ def test_what_a_process_broke_is_mended_when_it_is_ended(number, fault):
         assert faults.whole()
         breaking.send_signal(number)
         breaking.wait(10)
-    with guardian.one_at_a_time():  # it has this lock until it has healed
+    with lock.healing():  # it has this lock until it has healed
         assert faults.whole() == ""
 
 

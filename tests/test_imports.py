@@ -14,7 +14,6 @@ LAYERS = (
     ("verify", "everything"),
     ("grading", "lessons", "topology", "doctor", "servers", "browsers", "audit"),
     ("faults", "ledger"),
-    ("lock",),
     (
         "cluster",
         "containers",
@@ -22,6 +21,7 @@ LAYERS = (
         "healing",
         "images",
         "limits",
+        "lock",
         "users",
         "debian",
         "consent",

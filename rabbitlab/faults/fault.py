@@ -55,22 +55,6 @@ def _forget() -> None:
 os.register_at_fork(after_in_child=_forget)
 
 
-def heal(tell: Callable[[str], None] = lambda sentence: None) -> list[str]:
-    """Put the whole cluster right, from any state, and return when it is whole; see :func:`rabbitlab.healing.heal`.
-
-    Args:
-        tell: Is given what was mended, and what is waited for.
-
-    Returns:
-        What was mended, one sentence each; empty when there was nothing to mend.
-
-    Raises:
-        Mendable: what could not be mended.
-    """
-    with lock.exclusive(), guardian.one_at_a_time():
-        return healing.heal(tell)
-
-
 @contextmanager
 def made(name: str, break_it: Callable[[], None], mend: Callable[[], None], seen: Callable[[], str]) -> Iterator[Fault]:
     """Make a fault, look that it is there, and mend it in the end, whatever happens.

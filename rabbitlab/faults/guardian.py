@@ -5,21 +5,17 @@ that broke the cluster is gone. Then it becomes a Python that heals. It holds th
 else gets one, and a lock of its own, so that one at a time heals. Ctrl-C in the terminal does not reach it: it has its own session.
 """
 
-import fcntl
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from rabbitlab import lock
-from rabbitlab.errors import Mendable
 from rabbitlab.units import ROOT, STATE
 
 LOG = STATE / "guardian.log"
-WAITING = 'read -r word && exit 0; exec "$0" -P -m rabbitlab.faults.guardian'
-PATIENCE = 180  # seconds: longer than one healing takes
+WAITING = 'read -r word && exit 0; exec "$0" -P -c "from rabbitlab.faults import guardian; guardian.take_over()"'
 
 
 class Guardian:
@@ -30,7 +26,7 @@ class Guardian:
     """
 
     def __init__(self):
-        own = _own_lock()
+        own = lock.take_healing()
         descriptors = [own] + ([lock.descriptor()] if lock.descriptor() >= 0 else [])
         far, self._near = os.pipe()
         try:
@@ -65,36 +61,7 @@ class Guardian:
             self._near = -1
 
 
-@contextmanager
-def one_at_a_time() -> Iterator[None]:
-    """Wait until no guardian waits or works, and keep others from beginning.
-
-    Raises:
-        Mendable: one is at work for too long.
-    """
-    held = _own_lock()
-    try:
-        yield
-    finally:
-        os.close(held)
-
-
-def _own_lock() -> int:
-    STATE.mkdir(exist_ok=True)
-    descriptor = os.open(STATE / "guardian.lock", os.O_RDWR | os.O_CREAT, 0o666)
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                os.close(descriptor)
-                raise Mendable(f"Another process breaks or heals the cluster for {PATIENCE} s by now ({LOG}). See: ./lab doctor") from None
-            time.sleep(0.05)
-
-
-def _heal() -> None:
+def take_over() -> None:
     """What a guardian does when its process is gone."""
     from rabbitlab import healing
 
@@ -104,7 +71,3 @@ def _heal() -> None:
     tell("a process that broke the cluster is gone; healing")
     healing.heal(tell)
     tell("the cluster is whole")
-
-
-if __name__ == "__main__":
-    _heal()

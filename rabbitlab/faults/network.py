@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rabbitlab import containers, healing, wholeness
+from rabbitlab import containers, wholeness
 from rabbitlab.faults.fault import Fault, made
 from rabbitlab.faults.nodes import acting, sees, takes_connections
+from rabbitlab.healing import menders
 from rabbitlab.nodes import NODES, Node
 
 
@@ -54,8 +55,8 @@ def partitioned(node: str) -> Iterator[Fault]:
     others = [known for known in NODES if known is not alone]
 
     def part() -> None:
-        peers = healing.erlang_list(others)
-        containers.run(name, *healing.EVAL, f"[begin erlang:set_cookie(P, cut), erlang:disconnect_node(P) end || P <- {peers}].")
+        peers = menders.erlang_list(others)
+        containers.run(name, *menders.EVAL, f"[begin erlang:set_cookie(P, cut), erlang:disconnect_node(P) end || P <- {peers}].")
 
     def seen() -> str:
         for here, there in [*((alone, other) for other in others), *((other, alone) for other in others)]:
@@ -63,7 +64,7 @@ def partitioned(node: str) -> Iterator[Fault]:
                 return f"{here.name} still sees {there.name} run"
         return ""
 
-    with made(f"{name} partitioned", acting((name,), lambda container: part()), lambda: healing.reunite([alone]), seen) as fault:
+    with made(f"{name} partitioned", acting((name,), lambda container: part()), lambda: menders.reunite([alone]), seen) as fault:
         yield fault
 
 

@@ -123,7 +123,7 @@ class Grading:
     def _open_room(self):
         import pika  # noqa: F401 - here, and not anew in each forked process
 
-        from rabbitlab import lock
+        from rabbitlab import healing, lock
         from rabbitlab.grading.attempt import Attempt
         from rabbitlab.grading.room import attempt_room
 
@@ -132,12 +132,17 @@ class Grading:
         breaking = any(lock.needed(grader) == lock.EXCLUSIVE for grader in self._graders)
         self._turn.enter_context(lock.exclusive() if breaking else lock.shared())
         try:
+            healing.before_use(self._say)
             self._room = attempt_room()
         except Mendable as mendable:
             self._sentence = str(mendable)
             pytest.exit(str(mendable), returncode=1)
         self._attempt = Attempt(self._room)
         return self._attempt
+
+    def _say(self, sentence: str) -> None:
+        if self._screen:
+            self._screen.sentence(sentence)
 
     def _close_room(self) -> None:
         room, self._room = self._room, None

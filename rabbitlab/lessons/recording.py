@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from traitlets import default
 
-from rabbitlab import cluster, lock
+from rabbitlab import cluster, healing, lock
 from rabbitlab.errors import Mendable
 from rabbitlab.lessons import building, figures, notebook, sanitize
 from rabbitlab.units import Unit
@@ -78,6 +78,7 @@ def run(
         figures.write_profile(profile)
         if any("matplotlib" in cell.source for cell in notebook.code_cells(made)):
             figures.prepare()
+        healing.before_use(lambda sentence: print(sentence, flush=True))
         client = _client(made, timeout)
         with client.setup_kernel(cwd=str(unit.notebook.parent), env=_environment(profile), stderr=subprocess.DEVNULL):
             for number, (index, cell) in enumerate((i, c) for i, c in enumerate(made.cells) if c.cell_type == "code"):

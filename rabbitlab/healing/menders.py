@@ -1,99 +1,15 @@
-"""Put the cluster right from any state: look, mend what is seen, look again, until it is whole."""
+"""What is broken, and how each thing is mended. A mender looks first, mends what it can by now, and says what it did."""
 
-import time
 from collections.abc import Callable, Iterable
 
 from rabbitlab import broker, cluster, containers, management, users, wholeness
-from rabbitlab.errors import Mendable
 from rabbitlab.limits import LIMITS
 from rabbitlab.management import path
 from rabbitlab.nodes import ADMIN, NODES, Node
 
-WITHIN = 120  # seconds for all of it
-STUCK = 3.0  # seconds in which nothing changes by itself: time to look for something to mend
+STARTED = "{} had ended: started"
 EVAL = ("rabbitmqctl", "--quiet", "eval")
-
-
-def heal(tell: Callable[[str], None] = lambda sentence: None, within: float = WITHIN) -> list[str]:
-    """Mend what is broken and return when the cluster is whole; nothing to mend costs two looks.
-
-    Args:
-        tell: Is given what was mended, and what is waited for.
-        within: Seconds for all of it.
-
-    Returns:
-        What was mended, one sentence each.
-
-    Raises:
-        Mendable: it is not whole in time; says what is missing.
-    """
-    mended: list[str] = []
-    deadline = time.monotonic() + within
-    while True:
-        for mender in MENDERS:
-            for sentence in mender():
-                tell(sentence)
-                mended.append(sentence)
-        missing = _come_to_rest(tell, deadline)
-        if not missing:
-            return mended
-        if time.monotonic() > deadline:
-            raise Mendable(f"The cluster is not whole after {within:.0f} s: {missing}. To begin again: ./lab down, then ./lab up")
-
-
-def settle() -> None:
-    """Return when the cluster is whole; what does not come by itself is mended.
-
-    Raises:
-        Mendable: as :func:`heal`.
-    """
-    if _come_to_rest(lambda sentence: None, time.monotonic() + WITHIN):
-        heal()
-
-
-def wait(missing: Callable[[], str], within: float, what: str) -> None:
-    """Return once *missing* says nothing more.
-
-    Raises:
-        Mendable: with what was missing last.
-    """
-    deadline = time.monotonic() + within
-    pause = 0.05
-    while seen := missing():
-        if time.monotonic() > deadline:
-            raise Mendable(f"Waited {within:.0f} s for: {what}. Seen last: {seen}. To put the cluster right: ./lab heal")
-        time.sleep(pause)
-        pause = min(pause * 1.3, 0.25)
-
-
-def reunite(nodes: Iterable[Node] = NODES) -> None:
-    """Let *nodes* know the others by the right Erlang cookie again, and connect to them."""
-    peers = erlang_list(NODES)
-    join = "begin erlang:set_cookie(P, erlang:get_cookie()), net_kernel:connect_node(P) end"
-    containers.each(
-        lambda node: containers.run(node.name, *EVAL, f"[{join} || P <- {peers}, P =/= node()]."),
-        [node for node in nodes if containers.state(node.name) == "running"],
-    )
-
-
-def erlang_list(nodes: Iterable[Node]) -> str:
-    """The nodes as a list in Erlang."""
-    return f"[{', '.join(node.erlang_name for node in nodes)}]"
-
-
-def _come_to_rest(tell: Callable[[str], None], deadline: float) -> str:
-    """What is missing when nothing more comes by itself; an empty string once the cluster is whole."""
-    told, since, pause = "", time.monotonic(), 0.05
-    while missing := wholeness.missing():
-        now = time.monotonic()
-        if missing != told:
-            tell(f"waiting: {missing}")
-            told, since = missing, now
-        if now > deadline or now - since > STUCK:
-            return missing
-        time.sleep(pause)
-        pause = min(pause * 1.3, 0.25)
-    return ""
+FOURTH = "rabbit4"  # of docker-compose.yml, for as long as lesson 4.3 needs it
 
 
 def missing_containers() -> list[str]:
@@ -106,7 +22,7 @@ def missing_containers() -> list[str]:
 
 
 def containers_at_rest() -> list[str]:
-    """Unpause what is paused, start what has ended."""
+    """Let go on what is paused, start what has ended."""
     done = []
 
     def wake(service: str) -> None:
@@ -117,7 +33,7 @@ def containers_at_rest() -> list[str]:
                 done.append(f"{service} was paused: goes on")
             else:
                 container.start()
-                done.append(f"{service} had ended: started")
+                done.append(STARTED.format(service))
 
     there = containers.all_of_them()
     asleep = ("paused", "exited", "created", "dead")
@@ -242,7 +158,21 @@ def _import_users(node: Node, missed: str) -> list[str]:
     return [f"user {missed} was missing or changed: as in definitions.json again"]
 
 
-FOURTH = "rabbit4"
+def reunite(nodes: Iterable[Node] = NODES) -> None:
+    """Let *nodes* know the others by the right Erlang cookie again, and connect to them."""
+    peers = erlang_list(NODES)
+    join = "begin erlang:set_cookie(P, erlang:get_cookie()), net_kernel:connect_node(P) end"
+    containers.each(
+        lambda node: containers.run(node.name, *EVAL, f"[{join} || P <- {peers}, P =/= node()]."),
+        [node for node in nodes if containers.state(node.name) == "running"],
+    )
+
+
+def erlang_list(nodes: Iterable[Node]) -> str:
+    """The nodes as a list in Erlang."""
+    return f"[{', '.join(node.erlang_name for node in nodes)}]"
+
+
 # In this order: containers first, then the nodes in them, then what the nodes agree on. Each looks first, and mends what it can by now.
 MENDERS: tuple[Callable[[], list[str]], ...] = (
     missing_containers,
