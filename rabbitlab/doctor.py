@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from rabbitlab import broker, cluster, engine, images, ports, readiness, servers
+from rabbitlab import broker, cluster, engine, images, ports, readiness, servers, wholeness
 from rabbitlab.errors import Mendable
 from rabbitlab.nodes import HOST, NODES, PROFILES
 from rabbitlab.units import ROOT
@@ -150,12 +150,10 @@ def whole_cluster() -> Finding:
         return Finding(f"started by another copy of the course, {strangers.pop()}", "./lab up --yes")
     stopped = [service for service in cluster.SERVICES if service not in found or found[service].state != "running"]
     missing = stopped or [node.name for node in NODES if node.name not in broker.running_nodes()]
-    return Finding(f"not in the cluster: {', '.join(missing)}", _mend_containers(found)) if missing else Finding(f"{len(NODES)} nodes run")
-
-
-def _mend_containers(found: dict[str, cluster.Container]) -> str:
-    paused = [container.service for container in found.values() if container.state == "paused"]
-    return f"docker compose unpause {' '.join(paused)}" if paused else "./lab up"
+    if missing:
+        return Finding(f"not in the cluster: {', '.join(missing)}", "./lab heal")
+    lacks = next((seen for look in wholeness.OF_THE_NODES if (seen := look())), "")
+    return Finding(lacks, "./lab heal") if lacks else Finding(f"{len(NODES)} nodes run")
 
 
 def load_balancer() -> Finding:
@@ -164,7 +162,7 @@ def load_balancer() -> Finding:
     if not readiness.has_majority(len(broker.running_nodes())):
         raise Skipped("too few nodes run (./lab up)")
     trouble = readiness.message_missing()
-    return Finding(trouble, "./lab up, and if that does not help: ./lab logs haproxy") if trouble else Finding("a message went through")
+    return Finding(trouble, "./lab heal, and if that does not help: ./lab logs haproxy") if trouble else Finding("a message went through")
 
 
 def on_request() -> Finding:
@@ -208,7 +206,7 @@ def guest() -> Finding:
     _need_cluster()
     if _status_of("whoami", ("guest", "guest")) == 200:
         return Finding("can log in")
-    return Finding("cannot log in (lesson 4.5 deletes this user)", "./lab down --volumes, then ./lab up; this deletes all messages, too")
+    return Finding("cannot log in (lesson 4.5 deletes this user)", "./lab heal")
 
 
 def alarms() -> Finding:
@@ -228,8 +226,8 @@ def state_files() -> Finding:
 
 
 _CALM = (
-    "docker compose exec rabbit1 rabbitmqctl list_queues name messages, then purge_queue NAME for the fullest; "
-    "a limit that an experiment has set is gone after ./lab down and ./lab up"
+    "./lab heal, which takes back a limit that an experiment has set; if the alarm stays: "
+    "docker compose exec rabbit1 rabbitmqctl list_queues name messages, then purge_queue NAME for the fullest"
 )
 # Printed in this order: what the others need comes first.
 CHECKS: dict[str, Callable[[], Finding]] = {

@@ -1,5 +1,6 @@
 """Is the cluster whole? One look that costs some tens of milliseconds, by the management API and live questions only."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from rabbitlab import broker, containers, management, readiness
@@ -22,9 +23,8 @@ def missing(*, thorough: bool = True) -> str:
     Args:
         thorough: Without, queues and the load balancer's view of the nodes are not looked at, and no container is needed for it.
     """
-    more = (virtual_hosts, queues, load_balancer) if thorough else ()
-    looks = (views, alarms, guest, *more, readiness.message_missing)
-    for look in looks:
+    looks = (*OF_THE_NODES, alarms, guest) if thorough else (views, alarms, guest)
+    for look in (*looks, readiness.message_missing):
         try:
             if found := look():
                 return found
@@ -159,3 +159,7 @@ def traffic() -> dict[str, str]:
     except (Mendable, IndexError, ValueError):
         return {}
     return {row[name]: row[status] for row in rows[1:] if row[0] == "nodes" and row[name] != "BACKEND"}
+
+
+# What can be wrong with a cluster whose containers all run; alarms and users have their own place in ./lab doctor.
+OF_THE_NODES: tuple[Callable[[], str], ...] = (views, virtual_hosts, queues, load_balancer)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rabbitlab import broker, certificates, cluster, doctor, engine, images, ports, readiness, servers
+from rabbitlab import broker, certificates, cluster, doctor, engine, images, ports, readiness, servers, wholeness
 from rabbitlab.cluster import Container
 from rabbitlab.doctor import Skipped
 from rabbitlab.errors import Mendable
@@ -39,6 +39,7 @@ def healthy(monkeypatch, tmp_path):
     monkeypatch.setattr(broker, "running_nodes", lambda: ["rabbit1", "rabbit2", "rabbit3"])
     monkeypatch.setattr(broker, "version", images.course_version)
     monkeypatch.setattr(broker, "api", lambda path: [NODE])
+    monkeypatch.setattr(wholeness, "OF_THE_NODES", (lambda: "",))
     monkeypatch.setattr(readiness, "message_missing", lambda: "")
     monkeypatch.setattr(certificates, "problem", lambda: "")
     monkeypatch.setattr(certificates, "stale", lambda: False)
@@ -60,6 +61,10 @@ def taken_port(monkeypatch):
     monkeypatch.setattr(cluster, "containers", lambda: {})
     monkeypatch.setattr(ports, "taken", lambda port: port == 5672)
     monkeypatch.setattr(ports, "holder", lambda port: ports.Holder("another RabbitMQ (process 812)", "systemctl stop rabbitmq-server"))
+
+
+def parted(monkeypatch):
+    monkeypatch.setattr(wholeness, "OF_THE_NODES", (lambda: "rabbit1 does not see rabbit2 run",))
 
 
 def windows_disk(monkeypatch):
@@ -88,17 +93,18 @@ WRONG = [
     ("Memory", little_memory_left, "only 1.0 GiB", "close other programs"),
     ("Ports", taken_port, "port 5672 is taken by another RabbitMQ (process 812)", "systemctl stop rabbitmq-server"),
     ("Images", old_recipe, "older recipe", "docker/debian/build.sh"),
-    ("Cluster", fact(broker, "running_nodes", ["rabbit1", "rabbit3"]), "not in the cluster: rabbit2", "./lab up"),
-    ("Cluster", fact(cluster, "containers", {**ALL_RUN, "rabbit1": Container("rabbit1", "exited", ROOT)}), "rabbit1", "./lab up"),
-    ("Cluster", fact(cluster, "containers", {**ALL_RUN, "rabbit1": Container("rabbit1", "paused", ROOT)}), "rabbit1", "unpause rabbit1"),
+    ("Cluster", fact(broker, "running_nodes", ["rabbit1", "rabbit3"]), "not in the cluster: rabbit2", "./lab heal"),
+    ("Cluster", fact(cluster, "containers", {**ALL_RUN, "rabbit1": Container("rabbit1", "exited", ROOT)}), "rabbit1", "./lab heal"),
+    ("Cluster", fact(cluster, "containers", {**ALL_RUN, "rabbit1": Container("rabbit1", "paused", ROOT)}), "rabbit1", "./lab heal"),
+    ("Cluster", parted, "does not see", "./lab heal"),
     ("Cluster", fact(cluster, "containers", {"rabbit1": Container("rabbit1", "running", Path("/other"))}), "/other", "./lab up --yes"),
     ("Load balancer", fact(readiness, "message_missing", "no message yet"), "no message yet", "./lab logs haproxy"),
     ("On request", fact(cluster, "containers", {"rabbit-tls": ILL}), "not healthy: rabbit-tls (Exited (1))", "./lab up --tls"),
     ("On request", fact(certificates, "problem", "server.pem expires soon"), "server.pem expires soon", "./lab certs"),
     ("On request", fact(certificates, "stale", True), "before its certificates were renewed", "./lab up --tls"),
     ("RabbitMQ version", fact(broker, "version", "4.2.1"), "RabbitMQ 4.2.1 runs", "./lab down"),
-    ("guest", fact(doctor, "_status_of", 401), "cannot log in", "./lab down --volumes"),
-    ("Alarms", fact(broker, "api", [{**NODE, "mem_alarm": True}]), "alarm on rabbit@rabbit1", "purge_queue"),
+    ("guest", fact(doctor, "_status_of", 401), "cannot log in", "./lab heal"),
+    ("Alarms", fact(broker, "api", [{**NODE, "mem_alarm": True}]), "alarm on rabbit@rabbit1", "./lab heal"),
     ("Background servers", stale_record, "do not run any more", "./lab stop"),
 ]
 NEEDS_CLUSTER = ("Load balancer", "RabbitMQ version", "guest", "Alarms")
