@@ -278,3 +278,14 @@ def states(alert: str) -> set[str]:
 
 def firing(prometheus, alert: str) -> set[str]:
     return {labels["node"] for labels, _ in prometheus.query(f'ALERTS{{alertname="{alert}",alertstate="firing"}}')}
+
+
+@on_the_cluster
+@pytest.mark.parametrize("age", [60, 600])
+def test_the_management_page_gets_the_history_that_it_asks_for(room, age):
+    """Where no retention policy reaches as far back as it asks, the page shows 0 in place of the present depth."""
+    room.fill(room.channel(), "orders", 3)
+    asked = broker.path("queues", room.vhost, "orders") + f"?lengths_age={age}&lengths_incr=5"
+    broker.wait_until(
+        lambda: broker.api(asked).get("messages_ready") == 3, what=f"3 messages on the page, of {age} s", seen=partial(broker.api, asked)
+    )
