@@ -100,7 +100,8 @@ def imported(tree: ast.Module) -> list[str]:
 
 def declared_in_the_default_vhost(unit: Unit) -> set[str]:
     """Queue names that a unit's cells declare as literals, where they do not make a vhost of their own."""
-    if "fresh_vhost" in unit.source.read_text():
+    text = unit.source.read_text()
+    if "fresh_vhost" in text or '"vhosts": [' in text:
         return set()
     names = set()
     for tree in trees(unit):
