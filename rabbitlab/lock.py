@@ -4,7 +4,8 @@ A killed node is seen by everybody on the cluster. So whoever only uses it (a ch
 with others, and whoever breaks it (:mod:`rabbitlab.faults`) waits until they are done and keeps them out until the cluster is whole.
 
 A process inherits the turn of the one that started it, through an environment variable: a notebook's kernel acts under the turn that pytest
-took for it. So a notebook or grader which breaks the cluster takes the exclusive turn from its beginning: see :func:`needed`.
+took for it. So a notebook which breaks the cluster takes the exclusive turn from its beginning (see :func:`needed`), and a grader's check
+or a test which does is marked ``faults``.
 """
 
 import fcntl
@@ -52,7 +53,7 @@ def exclusive() -> Iterator[None]:
 
 @contextmanager
 def turn(path: Path) -> Iterator[None]:
-    """The turn that the notebook, page or grader at *path* needs, for as long as it runs."""
+    """The turn that the notebook or page at *path* needs, for as long as it runs."""
     with _turn(needed(path)):
         yield
 
@@ -110,7 +111,8 @@ def _turn(kind: str) -> Iterator[None]:
         if kind == EXCLUSIVE and inherited == SHARED:
             raise Mendable(
                 "This breaks the cluster for others, and runs where only using it was announced. "
-                "Call the fault as faults.name(...), so that it can be found in the file beforehand; see rabbitlab/lock.py."
+                "In a page, call the fault as faults.name(...), so that it can be found beforehand; mark a check or a test with "
+                "@pytest.mark.faults. See rabbitlab/lock.py."
             )
         with _guard:
             _depth += 1 if _descriptor >= 0 else 0

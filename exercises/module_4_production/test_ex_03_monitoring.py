@@ -8,7 +8,7 @@ import pika
 import pytest
 import yaml
 
-from rabbitlab import faults, management
+from rabbitlab import faults, lock, management
 from rabbitlab.grading import feedback
 from rabbitlab.grading.prometheus import Prometheus, wait_for
 from rabbitlab.nodes import ADMIN, NODES
@@ -27,8 +27,8 @@ LABELS += "label that is not named after 'by'."
 
 @pytest.fixture(scope="module")
 def prometheus():
-    """Prometheus with the answer's files in it; they are removed when the last check is over."""
-    with Prometheus("ex_03") as found:
+    """Prometheus with the answer's files in it, and nobody else's, until the last check is over."""
+    with lock.exclusive(), Prometheus("ex_03") as found:
         yield found
 
 

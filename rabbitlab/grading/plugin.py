@@ -60,7 +60,7 @@ def is_grader(path: Path) -> bool:
 @pytest.fixture
 def attempt(request):
     """The vhost and user of this run; empty at the start of each check."""
-    with _grading(request.config).attempt_for_check() as attempt:
+    with _grading(request.config).attempt_for_check(request.node) as attempt:
         yield attempt
 
 

@@ -32,8 +32,6 @@ class Grading:
         self._attempt = None
         self._answer = None
         self._handlers = {}
-        self._graders: set[Path] = set()
-        self._turn = contextlib.ExitStack()  # on the cluster, while there is a room
         self._checks = {}  # pytest's name of a check -> (results, check)
         self._screen: Screen | None = None
         self._sentence = ""  # in place of any result
@@ -54,7 +52,6 @@ class Grading:
         """Note a check before it runs."""
         results = self._of(item)
         self._checks[item.nodeid] = results, results.check(item.name)
-        self._graders.add(item.path)
 
     def is_over(self, item) -> bool:
         """True once a check of the same grader has failed."""
@@ -89,11 +86,17 @@ class Grading:
                 self._screen.end(results)
 
     @contextlib.contextmanager
-    def attempt_for_check(self):
-        """The attempt, wiped; its background runs are killed when the check is over."""
-        attempt = self._attempt or self._open_room()
-        yield attempt
-        attempt.wipe()
+    def attempt_for_check(self, item):
+        """The attempt, wiped; its background runs are killed when the check is over.
+
+        A check marked ``faults`` has the cluster to itself; others share it, so that a wrong answer which fails early keeps nobody waiting.
+        """
+        from rabbitlab import lock
+
+        with lock.exclusive() if item.get_closest_marker("faults") else lock.shared():
+            attempt = self._attempt or self._open_room()
+            yield attempt
+            attempt.wipe()
 
     def answer(self, item, attempt):
         """The answer that *item* marks."""
@@ -123,14 +126,12 @@ class Grading:
     def _open_room(self):
         import pika  # noqa: F401 - here, and not anew in each forked process
 
-        from rabbitlab import healing, lock
+        from rabbitlab import healing
         from rabbitlab.grading.attempt import Attempt
         from rabbitlab.grading.room import attempt_room
 
         for number in ASKED_TO_END:  # as Ctrl-C does: clean up, then end
             self._handlers[number] = signal.signal(number, _interrupt)
-        breaking = any(lock.needed(grader) == lock.EXCLUSIVE for grader in self._graders)
-        self._turn.enter_context(lock.exclusive() if breaking else lock.shared())
         try:
             healing.before_use(self._say)
             self._room = attempt_room()
@@ -147,12 +148,14 @@ class Grading:
     def _close_room(self) -> None:
         room, self._room = self._room, None
         if room:
-            for end in (*(running.kill for running in self._attempt._running), room.remove):
-                try:
-                    end()
-                except Mendable as mendable:  # the cluster is gone; when it is back, the next run sweeps up
-                    self._sentence = str(mendable)
-        self._turn.close()
+            from rabbitlab import lock
+
+            with lock.shared():
+                for end in (*(running.kill for running in self._attempt._running), room.remove):
+                    try:
+                        end()
+                    except Mendable as mendable:  # the cluster is gone; when it is back, the next run sweeps up
+                        self._sentence = str(mendable)
         while self._handlers:
             signal.signal(*self._handlers.popitem())
 
