@@ -113,6 +113,11 @@ def test_every_alert_is_put_to_the_test():
     assert CASES.keys() == RULES.keys()
 
 
+def test_the_reference_page_has_every_alert_in_its_table():
+    page = (ROOT / "docs/module_4_production/reference_04_monitoring.md").read_text()
+    assert [alert for alert in RULES if f"`{alert}`" not in page] == []
+
+
 def test_the_dashboard_is_provisioned_where_its_files_are_mounted():
     mounts = dict(volume.split(":")[:2] for volume in cluster_file()["services"]["grafana"]["volumes"])
     provider = yaml.safe_load((ROOT / "docker/grafana/provisioning/dashboards/rabbitmq.yml").read_text())

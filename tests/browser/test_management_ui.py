@@ -44,7 +44,7 @@ def traffic(channel) -> None:
 @pytest.fixture
 def page(chromium):
     """A page that may have errors in its scripts, which are RabbitMQ's: as long as a chart has no samples, one of them fails."""
-    context = chromium.new_context(viewport={"width": 1000, "height": 620})
+    context = chromium.new_context(viewport={"width": 1160, "height": 620})
     context.set_default_timeout(30_000)
     yield context.new_page()
     context.close()
