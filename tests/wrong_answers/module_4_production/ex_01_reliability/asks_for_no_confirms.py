@@ -1,0 +1,48 @@
+"""Hears of returned messages by the callback, and of refusals by nobody.
+
+Fails: test_a_crash_loses_no_order
+Says: acknowledged, and never taken by `shipping`
+"""
+
+import json
+import random
+import time
+
+import pika
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
+from pika.exceptions import AMQPError, NackError, UnroutableError
+
+
+def publish(channel, exchange, routing_key, properties, body):
+    while True:
+        try:
+            channel.basic_publish(exchange=exchange, routing_key=routing_key, body=body, properties=properties, mandatory=True)
+            return
+        except NackError:
+            channel.connection.sleep(0.3)
+
+
+def carry(connection):
+    channel = connection.channel()
+    channel.basic_qos(prefetch_count=10)
+
+    def returned(channel, method, properties, body):
+        channel.basic_publish(exchange="", routing_key="shipping.unroutable", body=body, properties=properties)
+
+    channel.add_on_return_callback(returned)
+    for method, properties, body in channel.consume(queue="paid"):
+        try:
+            publish(channel, "shipping", json.loads(body)["country"], properties, body)
+        except UnroutableError:
+            publish(channel, "", "shipping.unroutable", properties, body)
+        channel.basic_ack(delivery_tag=method.delivery_tag)
+
+
+def relay(nodes):
+    while True:
+        try:
+            with pika.BlockingConnection(random.sample(nodes, len(nodes))) as connection:
+                carry(connection)
+        except (AMQPError, AMQPConnectorException) as error:
+            print(type(error).__name__, error)
+        time.sleep(0.3)

@@ -1,0 +1,46 @@
+"""Opens another connection, and leaves the old one open.
+
+Fails: test_a_cancelled_consumer_comes_back
+Says: had 1 connection open, and afterwards
+"""
+
+import json
+import random
+import time
+
+import pika
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
+from pika.exceptions import AMQPError, NackError, UnroutableError
+
+
+def publish(channel, exchange, routing_key, properties, body):
+    while True:
+        try:
+            channel.basic_publish(exchange=exchange, routing_key=routing_key, body=body, properties=properties, mandatory=True)
+            return
+        except NackError:
+            channel.connection.sleep(0.3)
+
+
+def carry(connection):
+    channel = connection.channel()
+    channel.confirm_delivery()
+    channel.basic_qos(prefetch_count=10)
+    for method, properties, body in channel.consume(queue="paid"):
+        try:
+            publish(channel, "shipping", json.loads(body)["country"], properties, body)
+        except UnroutableError:
+            publish(channel, "", "shipping.unroutable", properties, body)
+        channel.basic_ack(delivery_tag=method.delivery_tag)
+
+
+def relay(nodes):
+    kept = []
+    while True:
+        try:
+            connection = pika.BlockingConnection(random.sample(nodes, len(nodes)))
+            kept.append(connection)
+            carry(connection)
+        except (AMQPError, AMQPConnectorException) as error:
+            print(type(error).__name__, error)
+        time.sleep(0.3)
