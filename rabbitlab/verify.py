@@ -8,13 +8,15 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -112,7 +114,7 @@ def grade(unit: Unit, answer: Path) -> dict:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "rabbitlab.grading.plugin", "-p", "no:cacheprovider"]
         command += [str(unit.grader), "--answer", str(answer), "--results", str(results)]
         done = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, capture_output=True, text=True, timeout=300
+            command, cwd=ROOT, env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, capture_output=True, text=True, timeout=900
         )
         if not results.exists():
             return {"verdict": "grader broken", "passed": False, "checks": [], "output": done.stdout[-2000:] + done.stderr[-2000:]}
@@ -189,6 +191,19 @@ def _stub(unit: Unit) -> Proof:
     return _marked(unit, "stub", unit.pristine, lambda got: "" if got["verdict"] == "not_started" else f"read as {got['verdict']}")
 
 
+@contextmanager
+def whole(unit: Unit, path: Path) -> Iterator[Path]:
+    """The wrong answer at *path* as a learner would have it: of a project, it holds only what differs from the solution."""
+    if not path.is_dir():
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        laid_out = Path(scratch) / path.name
+        for folder in (unit.solution, path):
+            shutil.copytree(folder, laid_out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        yield laid_out
+
+
 def _wrong(unit: Unit, path: Path) -> Proof:
     promise = mistake(path)
 
@@ -201,7 +216,8 @@ def _wrong(unit: Unit, path: Path) -> Proof:
         text = " ".join(failed[0]["feedback"].split())
         return "" if promise.says in text else f"the feedback does not say {promise.says!r}: {text}"
 
-    return _marked(unit, f"wrong answer {path.stem}", path, judge)
+    with whole(unit, path) as answer:
+        return _marked(unit, f"wrong answer {path.stem}", answer, judge)
 
 
 def _marked(unit: Unit, what: str, answer: Path, judge: Callable[[dict], str]) -> Proof:

@@ -1,0 +1,61 @@
+"""Takes orders off their queue and handles each; it stays, whatever happens to its connection.
+
+Run it with ``python production_consumer.py``. Ctrl-C or SIGTERM ends it after the order in hand; the others go back to the queue.
+"""
+
+import signal
+import threading
+
+try:
+    from . import topology  # as a part of the package
+except ImportError:
+    import topology  # as a program
+
+
+def consume(urls, handle, stopping):
+    """Handle the orders in the queue ``topology.QUEUE`` until *stopping* is set.
+
+    A message is acknowledged when ``handle`` has returned, and no sooner. Where ``handle`` raises, or the body is no JSON, the message is
+    tried again, three times in all, while others go on. After the third time it is parked: published to the queue ``topology.DEAD``
+    with its body and ``message_id`` as they were and the header ``reason``, text that has the class and the message of the exception in it;
+    only then may it leave the first queue. Orders may come twice, so ``handle`` may be called twice for one.
+
+    When the connection is lost or silent, or RabbitMQ cancels the consumer (the queue was deleted), come back by yourself, for as long
+    as it takes. The queues are there: you have no right to declare anything.
+
+    Args:
+        urls: Addresses of the nodes: ``amqp://user:password@host:port/vhost``. Some may be dead, and some silent.
+        handle: Call it as ``handle(order)``, with the order as a dict. It takes less than a second.
+        stopping: A ``threading.Event``. Once it is set, finish the order in hand, take no other, and return within two seconds where
+            RabbitMQ answers. What was not handled is ready in its queue again.
+
+    Raises:
+        pika.exceptions.ProbableAuthenticationError, pika.exceptions.ProbableAccessDeniedError: the login was refused.
+    """
+    # TODO: handle and acknowledge first; then what to do when handle raises; then everything that ends a connection or a consumer.
+    raise NotImplementedError
+
+
+def main():
+    """Pack orders until asked to stop."""
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    packed = set()  # in a shop: a table whose key is the id, so that the next process knows it, too
+
+    def pack(order):
+        if order["id"] in packed:
+            print(f"{order['id']}  came again, is packed already", flush=True)
+            return
+        print(f"{order['id']}  packed: {order['pieces']} x {order['item']}", flush=True)
+        packed.add(order["id"])
+
+    urls = topology.addresses()
+    topology.declare(urls)
+    print(f"Waiting for orders in {topology.QUEUE}; Ctrl-C ends this.", flush=True)
+    consume(urls, pack, stopping)
+    print(f"{len(packed)} orders packed", flush=True)
+
+
+if __name__ == "__main__":
+    main()
