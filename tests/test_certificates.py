@@ -6,8 +6,9 @@ import socket
 import ssl
 import stat
 import subprocess
+import threading
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pika
 import pytest
@@ -17,6 +18,7 @@ from rabbitlab.errors import Mendable
 from rabbitlab.nodes import HOST, TLS_MANAGEMENT_PORT, TLS_METRICS_PORT, TLS_PORT
 from rabbitlab.units import ROOT
 
+REMOVE = ("--profile", "tls", "rm", "--stop", "--force")
 OPERATOR = "operator:operator-on-this-machine-only"
 
 
@@ -145,6 +147,48 @@ def test_the_command_says_what_was_made_and_what_comes_next(folder, monkeypatch,
     assert "Kept the certificates" in out
     assert "./lab up --tls" in out
     assert all(name in out for name in certificates.WHAT)
+
+
+@contextmanager
+def answering(folder, server):
+    """A port that shows the certificate *server* to one caller."""
+    shows = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    shows.load_cert_chain(folder / f"{server}.pem", folder / f"{server}.key")
+
+    def answer(door):
+        with suppress(OSError), shows.wrap_socket(door.accept()[0], server_side=True) as caller:
+            caller.recv(1)
+
+    with socket.create_server((HOST, 0)) as door:
+        thread = threading.Thread(target=answer, args=(door,))
+        thread.start()
+        yield door.getsockname()[1]
+        thread.join()
+
+
+@pytest.mark.parametrize(("server", "stale"), [("rabbit-tls/server", False), ("expired", True)])
+def test_a_node_that_shows_another_certificate_is_noticed(folder, monkeypatch, server, stale):
+    certificates.ensure()
+    with answering(folder, server) as port:
+        monkeypatch.setattr(certificates, "TLS_PORT", port)
+        assert certificates.stale() is stale
+
+
+def test_where_no_node_answers_none_is_stale(folder, monkeypatch):
+    certificates.ensure()
+    with socket.create_server((HOST, 0)) as once:
+        monkeypatch.setattr(certificates, "TLS_PORT", once.getsockname()[1])
+    assert not certificates.stale()
+
+
+@pytest.mark.parametrize(("stale", "removed"), [(True, [(*REMOVE, certificates.SERVICE)]), (False, [])])
+def test_up_starts_a_node_with_old_certificates_anew(folder, monkeypatch, stale, removed):
+    composed = []
+    monkeypatch.setattr(certificates, "stale", lambda: stale)
+    monkeypatch.setattr(cluster, "compose", lambda *words, **options: composed.append(words))
+    cluster._bring_certificates()
+    assert certificates.problem() == ""
+    assert composed == removed
 
 
 def test_they_are_not_committed():
