@@ -136,7 +136,7 @@ def image_source() -> Finding:
     ours = images.HOME_MADE["RABBITMQ_IMAGE"]
     if source.startswith("home-made") and images.present(ours) and not images.up_to_date(ours):
         return Finding("home-made by an older recipe", f"sudo docker/debian/build.sh {' '.join(images.HOME_MADE.values())} && ./lab up")
-    hint = "; for the official ones delete RABBITMQ_IMAGE and HAPROXY_IMAGE from .env" if source.startswith("home-made") else ""
+    hint = "; for the official ones delete the lines with _IMAGE and GRAFANA_PROFILE from .env" if source.startswith("home-made") else ""
     return Finding(source + hint)
 
 

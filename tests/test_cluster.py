@@ -14,7 +14,7 @@ import pytest
 from rabbitlab import broker, cluster, engine, nodes, overview, ports, readiness
 from rabbitlab.cluster import Container
 from rabbitlab.errors import Mendable
-from rabbitlab.nodes import ADMIN, NODES
+from rabbitlab.nodes import ADMIN, NODES, PROFILES
 from rabbitlab.units import ROOT
 
 CONNECTION_START = b"\x01\x00\x00\x00\x00\x02\x0c"
@@ -245,6 +245,9 @@ def test_a_second_up_is_quick_and_changes_nothing():
 @pytest.mark.restarts
 @pytest.mark.cluster
 def test_messages_survive_down_and_up_and_compose_alone_starts_the_same_cluster():
+    """With the profiles that run: in ``./lab test`` that is all of them."""
+    profiles = [profile for profile in PROFILES if cluster.is_whole([profile])]
+    services = {*cluster.SERVICES, *(service for profile in profiles for service in cluster.services_of(profile))}
     broker.api(broker.path("vhosts", "test_cluster"), "PUT", {})
     try:
         broker.api(broker.path("permissions", "test_cluster", ADMIN[0]), "PUT", {"configure": ".*", "write": ".*", "read": ".*"})
@@ -268,21 +271,27 @@ def test_messages_survive_down_and_up_and_compose_alone_starts_the_same_cluster(
         assert not cluster.is_running()
         assert cluster.containers() == {}
 
-        cluster.compose("up", "--detach", capture=True, check=True)
+        began = time.monotonic()
+        cluster.compose(*cluster.chosen(profiles), "up", "--detach", capture=True, check=True)
+        broker.wait_until(lambda: healthy() == services, within=60 - (time.monotonic() - began), what="all healthy", seen=healthy)
         by_compose = container_ids()
         began = time.monotonic()
-        cluster.up()
+        cluster.up(profiles=profiles)
         assert time.monotonic() - began < 20
         assert container_ids() == by_compose
         assert {queue: broker.depth(queue, vhost="test_cluster") for queue in kinds} == dict.fromkeys(kinds, 10)
     finally:
-        if not cluster.is_whole():
-            cluster.up()
+        if not cluster.is_whole(profiles):
+            cluster.up(profiles=profiles)
         broker.api(broker.path("vhosts", "test_cluster"), "DELETE")
 
 
 def connected(vhost: str = "/") -> pika.BlockingConnection:
     return pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", virtual_host=vhost, credentials=pika.PlainCredentials(*ADMIN)))
+
+
+def healthy() -> set[str]:
+    return {service for service, container in cluster.containers().items() if container.healthy}
 
 
 def container_ids() -> set[str]:
