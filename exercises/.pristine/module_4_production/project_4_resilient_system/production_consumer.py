@@ -3,6 +3,7 @@
 Run it with ``python production_consumer.py``. Ctrl-C or SIGTERM ends it after the order in hand; the others go back to the queue.
 """
 
+import logging
 import signal
 import threading
 
@@ -38,6 +39,8 @@ def consume(urls, handle, stopping):
 
 def main():
     """Pack orders until asked to stop."""
+    logging.basicConfig(level=logging.CRITICAL, format="%(message)s")  # pika logs each attempt to connect
+    logging.getLogger("production_consumer").setLevel(logging.INFO)
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())

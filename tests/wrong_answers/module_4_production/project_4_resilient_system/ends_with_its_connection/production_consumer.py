@@ -5,6 +5,7 @@ Run it with ``python production_consumer.py``. Ctrl-C or SIGTERM ends it after t
 
 import itertools
 import json
+import logging
 import random
 import signal
 import threading
@@ -18,6 +19,7 @@ try:
 except ImportError:
     import topology  # as a program
 
+log = logging.getLogger("production_consumer")
 LOST = (AMQPError, AMQPConnectorException, OSError)
 LOGIN_REFUSED = (ProbableAuthenticationError, ProbableAccessDeniedError)
 TRIES = 3
@@ -55,7 +57,7 @@ def consume(urls, handle, stopping):
         except LOST as error:
             if not isinstance(error, pika.exceptions.ChannelError):
                 raise
-            print(f"connection lost: {error!r:.100}", flush=True)
+            log.info("connection lost: %.100r", error)
         stopping.wait(next(pauses))
 
 
@@ -89,7 +91,7 @@ def _work(channel, handle, method, properties, body):
 def _park(channel, properties, body, error):
     """Publish the message to the dead letter queue; returns when RabbitMQ has it there."""
     reason = f"{type(error).__name__}: {error}"
-    print(f"{properties.message_id}  parked: {reason}", flush=True)
+    log.info("%s  parked: %s", properties.message_id, reason)
     channel.basic_publish(
         exchange="",
         routing_key=topology.DEAD,
@@ -126,6 +128,8 @@ def _pauses():
 
 def main():
     """Pack orders until asked to stop."""
+    logging.basicConfig(level=logging.CRITICAL, format="%(message)s")  # pika logs each attempt to connect
+    logging.getLogger("production_consumer").setLevel(logging.INFO)
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())

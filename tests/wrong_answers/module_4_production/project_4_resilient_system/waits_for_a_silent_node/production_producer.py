@@ -6,6 +6,7 @@ Run it with ``python production_producer.py``, or with a number for so many orde
 import contextlib
 import itertools
 import json
+import logging
 import random
 import signal
 import sys
@@ -129,6 +130,7 @@ def _pauses():
 
 def main():
     """Send made-up orders, five a second, and say what becomes of them."""
+    logging.basicConfig(level=logging.CRITICAL)  # pika logs each attempt to connect
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
