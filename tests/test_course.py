@@ -138,6 +138,16 @@ class TestExercise:
         assert len(promises) >= FEWEST_WRONG_ANSWERS
         assert len(set(promises)) > len(promises) / 2, "most wrong answers should fail with feedback of their own"
 
+    def test_wrong_answers_of_a_project_hold_only_what_differs_from_the_solution(self, unit):
+        for path in (path for path in unit.wrong_answers if path.is_dir()):
+            changed = [file for file in path.glob("*.py") if file.name != "__init__.py"]
+            assert changed, f"{path.relative_to(ROOT)} changes nothing"
+            for file in changed:
+                assert file.read_text() != (unit.solution / file.name).read_text(), f"{file.relative_to(ROOT)} is the solution's"
+            with verify.whole(unit, path) as answer:
+                assert [file.name for file in python_files(answer)] == [file.name for file in python_files(unit.solution)]
+                assert all((answer / file.name).read_text() == file.read_text() for file in path.glob("*.py"))
+
     def test_each_check_rejects_some_wrong_answer(self, unit):
         """A check that no wrong answer fails proves nothing."""
         checks = {node.name for node in ast.parse(unit.grader.read_text()).body if isinstance(node, ast.FunctionDef)}

@@ -55,7 +55,7 @@ def consume(urls, handle, stopping):
                     pauses = _pauses()
             # Here without an exception and without being asked to stop: RabbitMQ has cancelled the consumer. It is a fault like the others.
         except LOST as error:
-            if not isinstance(error, pika.exceptions.ChannelError):
+            if not isinstance(error, pika.exceptions.AMQPChannelError):
                 raise
             log.info("connection lost: %.100r", error)
         stopping.wait(next(pauses))
