@@ -69,17 +69,11 @@ class Prometheus:
             kind: ``config`` (a file with ``scrape_configs``) or ``rules``.
             text: What would be in the file.
         """
-        from rabbitlab import containers
-
         _write(self._candidate, text)
-        arguments = ["--syntax-only"] if kind == "config" else []
         try:
-            container = containers.of("prometheus")
-            with containers.speaking_plainly():
-                done = container.exec_run(["promtool", "check", kind, *arguments, f"{INSIDE}/{self._candidate.name}"])
+            return _checked(kind, f"{INSIDE}/{self._candidate.name}", *(["--syntax-only"] if kind == "config" else []))
         finally:
             self._candidate.unlink(missing_ok=True)
-        return "" if done.exit_code == 0 else _in_one_line(done.output.decode(errors="replace"))
 
     def load(self, scrape: str, rules: str) -> str:
         """Let Prometheus read both files; again is nothing. Returns what it says against them, or nothing."""
@@ -89,8 +83,9 @@ class Prometheus:
         _write(self._rules, rules)
         status, text = _reload()
         if status != 200:
+            reason = _checked("config", f"{Path(INSIDE).parent}/prometheus.yml")  # the answer to a reload has none
             self.close()
-            return _in_one_line(text)
+            return reason or _in_one_line(text)
         self._loaded = scrape, rules
         self._need_names_of_our_own()
         return ""
@@ -158,6 +153,16 @@ class Prometheus:
         if status != 200:
             raise ValueError(f"Prometheus says {status} to {what} {query}: {text}")
         return json.loads(text)["data"]
+
+
+def _checked(kind: str, file: str, *options: str) -> str:
+    """What promtool says against a file in the container."""
+    from rabbitlab import containers
+
+    container = containers.of("prometheus")
+    with containers.speaking_plainly():
+        done = container.exec_run(["promtool", "check", kind, *options, file])
+    return "" if done.exit_code == 0 else _in_one_line(done.output.decode(errors="replace"))
 
 
 def _reload() -> tuple[int, str]:

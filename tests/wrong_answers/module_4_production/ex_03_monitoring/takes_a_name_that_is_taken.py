@@ -1,7 +1,7 @@
 """Calls its job as the course's own is called.
 
 Fails: test_prometheus_can_read_both_files
-Says: Prometheus refused your files
+Says: Prometheus refused your files: error loading scrape configs
 """
 
 
