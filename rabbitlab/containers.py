@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cache
 
 from rabbitlab import cluster, engine
@@ -63,6 +64,15 @@ def state(service: str) -> str:
     """Docker's word for how a service is: ``running``, ``paused``, ``exited``; ``missing`` where there is no container."""
     found = all_of_them().get(service)
     return found.status if found else "missing"
+
+
+def seconds_up(service: str) -> float:
+    """For how long a service has been running; 0 where it does not."""
+    found = all_of_them().get(service)
+    if found is None or found.status != "running":
+        return 0
+    began = datetime.fromisoformat(found.attrs["State"]["StartedAt"][:19] + "+00:00")  # what follows is nanoseconds
+    return (datetime.now(UTC) - began).total_seconds()
 
 
 def networks_of(container) -> list:

@@ -6,13 +6,15 @@ import subprocess
 import sys
 import time
 
+import docker
 import pika
 import pytest
 
-from rabbitlab import broker, containers, faults, lock, users, wholeness
+from rabbitlab import broker, cluster, containers, engine, faults, healing, lock, users, wholeness
 from rabbitlab.errors import Mendable
 from rabbitlab.faults import connections
 from rabbitlab.faults import fault as fault_module
+from rabbitlab.healing import menders
 from rabbitlab.nodes import NODES
 
 pytest_plugins = ["tests.rooms"]
@@ -146,6 +148,26 @@ def test_a_body_that_fails_leaves_a_whole_cluster():
     assert faults.whole() == ""
 
 
+@pytest.mark.faults
+def test_what_does_not_run_cannot_be_broken_and_an_outer_fault_stays():
+    with faults.paused("rabbit2"):
+        for fault in (faults.paused, faults.killed, faults.cut_off, faults.memory_alarm):
+            with pytest.raises(Mendable, match=r"rabbit2 is not running \(paused\).*\./lab heal"), fault("rabbit2"):
+                pytest.fail("the body ran")
+        assert states()["rabbit2"] == "paused"
+
+
+@pytest.mark.faults
+def test_an_engine_that_does_not_answer_is_named_with_what_starts_it(monkeypatch):
+    monkeypatch.setattr(engine, "client", lambda: docker.DockerClient(base_url="unix:///nowhere.sock"))
+    containers._client.cache_clear()
+    try:
+        with pytest.raises(Mendable, match=r"engine does not answer.*\./lab up"), faults.killed("rabbit2"):
+            pytest.fail("the body ran")
+    finally:
+        containers._client.cache_clear()
+
+
 @pytest.mark.parametrize("node", ["rabbit9", "haproxy", ""])
 def test_an_unknown_node_is_answered_with_those_that_there_are(node):
     for fault in (faults.killed, faults.paused, faults.stopped, faults.memory_alarm, faults.disk_alarm):
@@ -195,6 +217,85 @@ def test_a_deleted_user_comes_back_as_it_was(room):
 def everything_about(user: str) -> dict:
     told = {kind: broker.api(broker.path("users", user, kind)) for kind in ("permissions", "topic-permissions")}
     return told | {"user": broker.api(broker.path("users", user)), "limits": broker.api(broker.path("user-limits", user))}
+
+
+def off_the_network(service: str) -> None:
+    for network in containers.networks_of(containers.of(service)):
+        network.disconnect(containers.of(service), force=True)
+
+
+def containers_of_all_kinds() -> None:
+    """One removed, one frozen, one cut off, and no load balancer."""
+    containers.of("rabbit2").remove(force=True)
+    containers.of("rabbit3").pause()
+    off_the_network("rabbit1")
+    containers.of("haproxy").kill()
+
+
+def nodes_of_all_kinds() -> None:
+    """Limits left low, guest with another password, one node in maintenance mode, one that the others do not know."""
+    containers.run("rabbit1", "rabbitmqctl", "set_vm_memory_high_watermark", "absolute", "300MiB")
+    broker.api("users/guest", "PUT", {"password": "forgotten", "tags": ""})
+    containers.run("rabbit1", "rabbitmq-upgrade", "drain")
+    containers.run(
+        "rabbit3", *menders.EVAL, "[erlang:set_cookie(N, cut) orelse true || N <- nodes()], [erlang:disconnect_node(N) || N <- nodes()]."
+    )
+
+
+def a_fourth_node() -> None:
+    """Left in the cluster, and as a container."""
+    cluster.compose("--profile", "fourth", "up", "--detach", "rabbit4", capture=True, check=True)
+    broker.wait_until(lambda: "rabbit4" in broker.running_nodes(), 60, "a fourth node to join")
+
+
+BROKEN = [
+    (containers_of_all_kinds, ["haproxy had ended", "rabbit1 was off the network", "rabbit2 had no container", "rabbit3 was paused"]),
+    (nodes_of_all_kinds, ["did not see each other", "rabbit1 had another memory limit", "rabbit1 was in maintenance", "user guest was"]),
+    (a_fourth_node, ["rabbit4 was left in the cluster", "rabbit4 was left over"]),
+]
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(("break_it", "mended"), BROKEN, ids=[break_it.__name__ for break_it, _ in BROKEN])
+def test_heal_mends_whatever_is_broken_and_says_what(break_it, mended):
+    try:
+        break_it()
+        assert faults.whole()
+    finally:
+        said = faults.heal()
+    assert faults.whole() == ""
+    for sentence in mended:
+        assert any(sentence in one for one in said), f"{sentence}: not in {said}"
+
+
+@pytest.mark.faults
+def test_heal_gives_a_quorum_queue_its_missing_member_back(room):
+    room.fill(room.channel(), "orders", 1, "quorum")
+    broker.api(broker.path("queues", "quorum", room.vhost, "orders", "replicas", "delete"), "DELETE", {"node": "rabbit@rabbit2"})
+    broker.wait_until(lambda: len(broker.members("orders", vhost=room.vhost)) == 2)
+    assert "orders" in faults.whole()
+    assert any("orders" in sentence for sentence in faults.heal())
+    assert broker.members("orders", vhost=room.vhost) == ["rabbit1", "rabbit2", "rabbit3"]
+
+
+@pytest.mark.faults
+def test_who_gets_a_turn_on_a_broken_cluster_heals_it_first():
+    said = []
+    containers.of("rabbit2").pause()
+    healing.before_use(said.append)
+    assert states()["rabbit2"] == "running"
+    assert said
+    assert said[0].startswith("The cluster is not whole: ")
+    healing.before_use(said.append)
+    assert len(said) == 1
+
+
+@pytest.mark.faults
+def test_lab_up_starts_a_cluster_that_is_half_there():
+    containers.of("rabbit1").pause()
+    containers.of("rabbit3").kill()
+    cluster.up()
+    assert faults.whole() == ""
 
 
 @pytest.mark.parametrize("name", ["lab", "nobody"])

@@ -51,5 +51,5 @@ def _alarm(limit: limits.Limit, crossed: str, what: str, node: str) -> Iterator[
         ignorant = [asked.name for asked in NODES if containers.state(asked.name) == "running" and not known_to(asked)]
         return f"{', '.join(ignorant)} know nothing of the alarm" if ignorant else ""
 
-    with made(f"{what} alarm on {name}", lambda: limit.set(name, crossed), lambda: limit.restore(name), seen) as fault:
+    with made(f"{what} alarm on {name}", (name,), lambda: limit.set(name, crossed), lambda: limit.restore(name), seen) as fault:
         yield fault

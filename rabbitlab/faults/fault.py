@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rabbitlab import healing, lock
+from rabbitlab import containers, healing, lock
 from rabbitlab.errors import Mendable
 from rabbitlab.faults import guardian
 
@@ -56,16 +56,25 @@ os.register_at_fork(after_in_child=_forget)
 
 
 @contextmanager
-def made(name: str, break_it: Callable[[], None], mend: Callable[[], None], seen: Callable[[], str]) -> Iterator[Fault]:
+def made(
+    name: str, nodes: tuple[str, ...], break_it: Callable[[], None], mend: Callable[[], None], seen: Callable[[], str]
+) -> Iterator[Fault]:
     """Make a fault, look that it is there, and mend it in the end, whatever happens.
 
     Args:
         name: Of the fault.
+        nodes: Those that have to run, or it cannot be made.
         break_it: Makes it.
         mend: Takes it back; must do no harm where it was only half made.
         seen: An empty string once the fault is there, else what is still missing.
+
+    Raises:
+        Mendable: it cannot be made, or not be seen, or the cluster is not whole in the end.
     """
     with lock.exclusive():
+        for node in nodes:
+            if (state := containers.state(node)) != "running":
+                raise Mendable(f"{node} is not running ({state}), so there is nothing to break. To put the cluster right: ./lab heal")
         fault = Fault(name)
         _begin(fault)
         try:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from rabbitlab import containers, wholeness
 from rabbitlab.faults.fault import Fault, made
-from rabbitlab.faults.nodes import acting, sees, takes_connections
+from rabbitlab.faults.nodes import sees, takes_connections
 from rabbitlab.healing import menders
 from rabbitlab.nodes import NODES, Node
 
@@ -25,16 +25,18 @@ def cut_off(node: str) -> Iterator[Fault]:
     """
     (name,) = containers.known([node])
 
-    def disconnect(container) -> None:
-        for network in containers.networks_of(container):
-            network.disconnect(container, force=True)
+    def disconnect() -> None:
+        container = containers.of(name)
+        with containers.speaking_plainly():
+            for network in containers.networks_of(container):
+                network.disconnect(container, force=True)
 
     def seen() -> str:
         if networks := containers.networks_of(containers.of(name)):
             return f"{name} is still on the network {networks[0].name}"
         return f"the port of {name} takes connections" if takes_connections(name) else ""
 
-    with made(f"{name} cut off", acting((name,), disconnect), lambda: containers.reconnect(name), seen) as fault:
+    with made(f"{name} cut off", (name,), disconnect, lambda: containers.reconnect(name), seen) as fault:
         yield fault
 
 
@@ -64,7 +66,7 @@ def partitioned(node: str) -> Iterator[Fault]:
                 return f"{here.name} still sees {there.name} run"
         return ""
 
-    with made(f"{name} partitioned", acting((name,), lambda container: part()), lambda: menders.reunite([alone]), seen) as fault:
+    with made(f"{name} partitioned", (name,), part, lambda: menders.reunite([alone]), seen) as fault:
         yield fault
 
 

@@ -1,13 +1,16 @@
 """Nodes that are killed, paused or stopped."""
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rabbitlab import containers, wholeness
-from rabbitlab.errors import Mendable
 from rabbitlab.faults.fault import Fault, made
+from rabbitlab.healing import menders
 from rabbitlab.nodes import HOST, NODES
+
+PAUSED_WITHIN = 10  # seconds
 
 
 @contextmanager
@@ -58,13 +61,7 @@ def paused(*nodes: str) -> Iterator[Fault]:
     def seen() -> str:
         return next((f"{name} is {state}" for name in names if (state := containers.state(name)) != "paused"), "")
 
-    def unpause(container) -> None:
-        if container.status == "paused":
-            container.unpause()
-
-    with made(
-        _titled(names, "paused"), acting(names, lambda container: container.pause()), acting(names, unpause, any_state=True), seen
-    ) as fault:
+    with made(_titled(names, "paused"), names, lambda: _to_each(names, _pause), lambda: _to_each(names, menders.wake), seen) as fault:
         yield fault
 
 
@@ -80,14 +77,24 @@ def _ended(word: str, nodes: tuple[str, ...], end: Callable) -> Iterator[Fault]:
                 return f"the port of {name} takes connections"
         return next((f"{left.name} still sees {name} run" for left in _left(names) for name in names if sees(left, name)), "")
 
-    def start(container) -> None:
-        if container.status == "paused":
-            container.unpause()
-        elif container.status != "running":
-            container.start()
-
-    with made(_titled(names, word), acting(names, end), acting(names, start, any_state=True), seen) as fault:
+    with made(_titled(names, word), names, lambda: _to_each(names, end), lambda: _to_each(names, menders.wake), seen) as fault:
         yield fault
+
+
+def _pause(container) -> None:
+    """The kernel may be too busy to freeze every process at once; then Docker gives up and says so."""
+    import docker.errors
+
+    deadline = time.monotonic() + PAUSED_WITHIN
+    while True:
+        try:
+            return container.pause()
+        except docker.errors.APIError:
+            container.reload()
+            if container.status == "paused":
+                return None
+            if container.status != "running" or time.monotonic() > deadline:
+                raise
 
 
 def takes_connections(name: str) -> bool:
@@ -115,16 +122,8 @@ def sees(node, name: str) -> bool:
     return bool((wholeness.view(node) or {}).get(name, {}).get("running"))
 
 
-def acting(names: tuple[str, ...], act: Callable, *, any_state: bool = False) -> Callable[[], None]:
-    """Do *act* to the containers of *names* at once; unless *any_state*, all of them have to run."""
-
-    def do() -> None:
-        there = containers.all_of_them()
-        for name in names:
-            state = there[name].status if name in there else "missing"
-            if state != "running" and not any_state:
-                raise Mendable(f"{name} is not running ({state}), so it cannot be broken. To put the cluster right: ./lab heal")
-        with containers.speaking_plainly():
-            containers.each(lambda name: act(there[name]), [name for name in names if name in there])
-
-    return do
+def _to_each(names: tuple[str, ...], act: Callable) -> None:
+    """Do *act* to the containers of *names* at once."""
+    there = containers.all_of_them()
+    with containers.speaking_plainly():
+        containers.each(lambda name: act(there[name]), [name for name in names if name in there])

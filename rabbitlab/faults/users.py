@@ -34,7 +34,7 @@ def deleted_user(name: str = "guest") -> Iterator[Fault]:
     def seen() -> str:
         return next((f"{node.name} still knows {name}" for node in NODES if _knows(node, name)), "")
 
-    with made(f"user {name} deleted", delete, lambda: users.restore(name), seen) as fault:
+    with made(f"user {name} deleted", (), delete, lambda: users.restore(name), seen) as fault:
         yield fault
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterable
 
 from rabbitlab import broker, cluster, containers, management, users, wholeness
+from rabbitlab.errors import Mendable
 from rabbitlab.limits import LIMITS
 from rabbitlab.management import path
 from rabbitlab.nodes import ADMIN, NODES, Node
 
 STARTED = "{} had ended: started"
 EVAL = ("rabbitmqctl", "--quiet", "eval")
+BOOTED = 30  # seconds in which a node that was started answers
 FOURTH = "rabbit4"  # of docker-compose.yml, for as long as lesson 4.3 needs it
 
 
@@ -25,20 +27,24 @@ def containers_at_rest() -> list[str]:
     """Let go on what is paused, start what has ended."""
     done = []
 
-    def wake(service: str) -> None:
-        container = there[service]
+    def mend(service: str) -> None:
         with containers.speaking_plainly():
-            if container.status == "paused":
-                container.unpause()
-                done.append(f"{service} was paused: goes on")
-            else:
-                container.start()
-                done.append(STARTED.format(service))
+            done.append(wake(there[service]).format(service))
 
     there = containers.all_of_them()
-    asleep = ("paused", "exited", "created", "dead")
-    containers.each(wake, [service for service in cluster.SERVICES if service in there and there[service].status in asleep])
-    return sorted(done)
+    containers.each(mend, [service for service in cluster.SERVICES if service in there and there[service].status != "running"])
+    return sorted(sentence for sentence in done if sentence)
+
+
+def wake(container) -> str:
+    """Let one container go on, or start it; says what was done, with braces for the name of the service."""
+    if container.status == "paused":
+        container.unpause()
+        return "{} was paused: goes on"
+    if container.status in ("exited", "created", "dead"):
+        container.start()
+        return STARTED
+    return ""
 
 
 def networks() -> list[str]:
@@ -87,19 +93,32 @@ def partition() -> list[str]:
 
 def strange_members() -> list[str]:
     """Take a fourth node out of the cluster."""
-    nodes = wholeness.view(NODES[0]) or {}
+    asked, nodes = _one_view()
     strangers = sorted(nodes.keys() - {node.name for node in NODES})
     for stranger in strangers:
-        containers.run(NODES[0].name, "rabbitmqctl", "--quiet", "forget_cluster_node", f"rabbit@{stranger}")
+        containers.run(asked.name, "rabbitmqctl", "--quiet", "forget_cluster_node", f"rabbit@{stranger}")
     return [f"{stranger} was left in the cluster: taken out" for stranger in strangers]
 
 
 def maintenance() -> list[str]:
     """Bring nodes back from maintenance mode."""
-    nodes = wholeness.view(NODES[0]) or {}
+    _, nodes = _one_view()
     drained = [node.name for node in NODES if nodes.get(node.name, {}).get("being_drained")]
+    if not nodes:
+        drained = [node.name for node in NODES if _answers_nobody(node.name)]
     containers.each(lambda name: containers.run(name, "rabbitmq-upgrade", "--quiet", "revive"), drained)
     return [f"{name} was in maintenance mode: serves again" for name in drained]
+
+
+def _answers_nobody(service: str) -> bool:
+    """Whether a node that has long been up says it is in maintenance mode: then it takes no connections, those of the API included."""
+    if containers.seconds_up(service) < BOOTED:
+        return False
+    drained = "rabbit_maintenance:is_being_drained_local_read(node())."
+    try:
+        return containers.run(service, *EVAL, drained) == "true"
+    except Mendable:
+        return False  # it is not up inside
 
 
 def limits() -> list[str]:
@@ -138,6 +157,14 @@ def members() -> list[str]:
             management.api(target, "POST", {"node": f"rabbit@{node}"})
             done.append(f"{wholeness.named(queue)} had no member on {node}: has one")
     return done
+
+
+def _one_view() -> tuple[Node, dict[str, dict]]:
+    """A node that answers, and the nodes as it sees them; the first node and nothing when none does."""
+    for node in NODES:
+        if nodes := wholeness.view(node):
+            return node, nodes
+    return NODES[0], {}
 
 
 def _serves_metadata() -> bool:
