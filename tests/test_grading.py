@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -258,6 +259,34 @@ class TestRuns:
         assert attempt.depth("orders") == 3
         assert [body for body, _ in attempt.take("orders")] == [b"a", b'{"b": 1}', b"c"]
         assert running.wait().value is None
+
+    def test_who_is_asked_to_end_may_end_in_its_own_way(self, answering):
+        source = "import signal, threading\n\ndef work():\n    asked = threading.Event()\n"
+        source += "    signal.signal(signal.SIGTERM, lambda *_: asked.set())\n    print('ready')\n    return asked.wait(10)\n"
+        running = answering(source).start(lambda mine: mine.work())
+        while b"ready" not in running._process.output:
+            assert running.alive
+        running.terminate()
+        assert running.wait().value is True
+        running.terminate()  # it is gone: nobody else is asked
+
+    def test_who_does_not_expect_to_be_asked_is_ended(self, answering):
+        running = answering("def work():\n    while True: pass\n").start(lambda mine: mine.work())
+        running.terminate()
+        with pytest.raises(Verdict, match="SIGTERM"):
+            running.wait()
+
+    def test_a_file_that_is_kept_is_named_and_the_one_before_gone(self, attempt, tmp_path, monkeypatch):
+        monkeypatch.setattr("rabbitlab.grading.answer.STATE", ROOT / ".lab" / tmp_path.name)
+        kept = []
+        answer = Answer(ROOT / "exercises" / "module_9" / "project_9", "project_9", attempt, kept)
+        path = answer.keep("timeline.svg", "Timeline of the run")
+        path.write_text("<svg/>")
+        assert path == ROOT / ".lab" / tmp_path.name / "attempts/exercises/module_9/project_9/timeline.svg"
+        assert kept == [f"Timeline of the run: {path.relative_to(ROOT)}"]
+        assert not answer.keep("timeline.svg").exists()
+        assert len(kept) == 1
+        shutil.rmtree(ROOT / ".lab" / tmp_path.name)
 
     def test_what_the_answer_started_ends_with_it(self, answering):
         answer = answering("import os, time\ndef go():\n    pid = os.fork()\n    if pid == 0:\n        time.sleep(60)\n    return pid\n")

@@ -161,13 +161,12 @@ def test_nodes_that_are_dead_or_silent_are_passed_over(attempt, answer):
     shop = Shop(attempt, answer)
     with Proxy(NODES[0].amqp) as silent:
         silent.black_hole()
-        urls = [shop.url(silent.port), shop.url(_nobody_listens())]
-        producer = shop.produce(5, urls=urls, within=60)
+        producer = shop.produce(5, urls=[shop.url(silent.port)], within=60)
         shop.wait(lambda: silent.accepted >= 2, 40, "the producer to try the silent node a second time")
         silent.heal()
         told = producer.wait().value
         assert dict(told) == {f"order-{n}": "confirmed" for n in range(5)}, feedback(
-            saw=f"Of two nodes one was dead and the other silent for a while. Then it answered, and report was told {_outcomes(told)}.",
+            saw=f"A node was silent for a while. Then it answered, and report was told {_outcomes(told)}.",
             rule="While no node answers, nothing is known of a message; once one answers, it can be sent.",
             look="The docstring of produce, on report; " + HINT,
         )
@@ -411,14 +410,14 @@ def test_5000_orders_survive_a_broken_cluster(attempt, answer):
     faults_seen: list[Fault] = []
     with ExitStack() as stack:
         stack.callback(lambda: shop.draw(faults_seen))
-        consumer = [shop.consume(_poisoned, within=200)]
-        producer = shop.produce(ORDERS, pace=PACE, within=200)
+        consumer = [shop.consume(_poisoned, within=400)]
+        producer = shop.produce(ORDERS, pace=PACE, within=400)
         shop.flows("the run began", 150)
         _through_dead_and_silent_nodes(shop, faults_seen)
         _through_ends_of_the_consumer(shop, faults_seen, consumer)
         shop.rush()
-        shop.wait(lambda: shop.ended(producer), 60, "the rest of the 5,000 orders to be settled, with the whole cluster there")
-        shop.wait(lambda: _drained(attempt), 30, "the queue to be empty after the last order", tolerant=True)
+        shop.wait(lambda: shop.ended(producer), 150, "the rest of the 5,000 orders to be settled, with the whole cluster there")
+        shop.wait(lambda: _drained(attempt), 45, "the queue to be empty after the last order", tolerant=True)
         consumer[0].terminate()
         consumer[0].wait()
         shop.take_what_is_left()
@@ -428,12 +427,13 @@ def test_5000_orders_survive_a_broken_cluster(attempt, answer):
 def _through_dead_and_silent_nodes(shop, seen):
     """The queue's leader is killed, the next one falls silent, a follower is cut off; orders must flow again before each is mended."""
     with shop.during(faults.killed(shop.leader()), seen) as there:
-        shop.flows(there.name, 60, AGAIN)
+        shop.flows(there.name, 60)
     with shop.during(faults.paused(shop.leader()), seen) as there:
-        shop.flows(there.name, 60, AGAIN)
+        shop.flows(there.name, 60)
+    shop.flows("the silent node was awake again", 60)
     with shop.during(faults.cut_off(shop.follower()), seen) as there:
-        shop.flows(there.name, 60, AGAIN)
-    shop.flows("the cluster was whole again", 60, AGAIN)
+        shop.flows(there.name, 60)
+    shop.flows("the cluster was whole again", 60)
 
 
 def _through_ends_of_the_consumer(shop, seen, consumer):
@@ -447,7 +447,7 @@ def _through_ends_of_the_consumer(shop, seen, consumer):
         if end == "terminate":
             shop.wait(lambda: shop.ended(consumer[0]), 6, "the consumer to end on SIGTERM")
         shop.flows(name, 60, what=("ok",))
-        consumer[0] = shop.consume(_poisoned, within=200)
+        consumer[0] = shop.consume(_poisoned, within=400)
         shop.flows(f"{name}, and was started again", 60)
         began.ended = time.monotonic()
 
@@ -461,7 +461,7 @@ def _judge(shop, verdict, seen):
         look="What your programs did at that moment; the timeline shows it; " + HINT,
     )
     assert not verdict.counts["ready"], feedback(
-        saw=f"30 s after the last order {_messages(verdict.counts['ready'])} waited in `{QUEUE}`, with a consumer there.",
+        saw=f"45 s after the last order {_messages(verdict.counts['ready'])} waited in `{QUEUE}`, with a consumer there.",
         rule="A message that was fetched and is not acknowledged waits for its consumer, for as long as its channel is open.",
         look="What your consumer does after the last fault; " + HINT,
     )
@@ -504,7 +504,7 @@ class Shop:
         self._picture = answer.keep("timeline.svg", "Timeline of the run") if keep else None
         self.ledger = Ledger(answer.keep("ledger.jsonl"), sync=False)  # it must survive its writers, not the machine
         self._gate = answer.keep("rush")
-        self.parked, self._waiting = {}, []
+        self.parked, self._waiting, self._looked = {}, [], False
         if keep:
             self._lift_limits()
         if declared:
@@ -625,7 +625,7 @@ class Shop:
         """Let the rest of the orders come in at once."""
         self._gate.touch()
 
-    def flows(self, when, number, within=15, what=("ok", "effect")):
+    def flows(self, when, number, within=AGAIN, what=("ok", "effect")):
         """Wait until *number* more orders are confirmed and handled, while a fault is there."""
         before, began = {kind: self.told(kind) for kind in what}, time.monotonic()
         self.wait(lambda: all(self.told(kind) >= before[kind] + number for kind in what), within, tolerant=True)
@@ -656,21 +656,23 @@ class Shop:
 
     def take_what_is_left(self):
         """Look into both queues: what is parked with which reason, and what still waits."""
-        self.parked = {}
+        self._looked, self.parked = True, {}
         for body, properties in self.attempt.take(DEAD):
             self.parked[_read(body).get("id", properties.message_id)] = (properties.headers or {}).get("reason")
         self._waiting = [_read(body).get("id") for body, _ in self.attempt.take(QUEUE)]
 
     def verdict(self):
         """What the ledger says, with what is parked and what waits."""
-        if not self.parked and not self._waiting:
+        if not self._looked:
             self.take_what_is_left()
         return self.ledger.verdict(dead=self.parked, ready=self._waiting)
 
     def draw(self, seen):
         """Save the picture of the run, however it ended."""
         title = f"{ORDERS:,} orders through a broken cluster"
-        self.ledger.timeline(seen, self.ledger.verdict(self.parked, self._waiting), title).save(self._picture)
+        # What was still under way when a run was broken off is not lost; only one that came to its end can tell.
+        found = {*self.parked, *self._waiting} if self._looked else self.all("ok")
+        self.ledger.timeline(seen, self.ledger.verdict(found), title).save(self._picture)
         times = [{"name": fault.name, "began": fault.began, "ended": fault.ended} for fault in seen]
         self._picture.with_name("faults.json").write_text(json.dumps(times, indent=1) + "\n")
 
