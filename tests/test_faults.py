@@ -1,5 +1,6 @@
 """faults breaks what it is asked to break, and nothing else."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -314,8 +315,9 @@ def test_faults_inside_each_other_are_each_there_and_the_last_leaves_all_well():
 
 
 BREAKING = """
-import sys, time
-from rabbitlab import faults
+import pathlib, sys
+from rabbitlab import faults, lock
+lock.STATE = pathlib.Path(sys.argv[1])  # a turn of its own: the test has the true one
 with faults.{fault}:
     print("broken", flush=True)
     sys.stdin.read()
@@ -324,18 +326,29 @@ with faults.{fault}:
 
 @pytest.mark.faults
 @pytest.mark.parametrize(
-    ("number", "fault"), [(signal.SIGINT, 'paused("rabbit2")'), (signal.SIGKILL, 'paused("rabbit2")'), (signal.SIGTERM, "deleted_user()")]
+    ("number", "fault"),
+    [(signal.SIGINT, 'paused("rabbit2")'), (signal.SIGKILL, 'paused("rabbit2")'), (signal.SIGTERM, "deleted_user()")],
+    ids=["SIGINT", "SIGKILL", "SIGTERM"],
 )
-def test_what_a_process_broke_is_mended_when_it_is_ended(number, fault):
-    with subprocess.Popen(
-        [sys.executable, "-c", BREAKING.format(fault=fault)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as breaking:
+def test_what_a_process_broke_is_mended_when_it_is_ended_before_anybody_else_has_a_turn(number, fault, tmp_path):
+    command = [sys.executable, "-c", BREAKING.format(fault=fault), str(tmp_path)]
+    of_its_own = {name: value for name, value in os.environ.items() if name != lock.INHERITED}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=of_its_own) as breaking:
         assert breaking.stdout.readline() == "broken\n"
         assert faults.whole()
         breaking.send_signal(number)
-        breaking.wait(10)
-    with lock.healing():  # it has this lock until it has healed
+        breaking.wait(30)
+    with open(tmp_path / "cluster.lock") as turn:
+        broker.wait_until(lambda: is_free(turn), 60, "a turn")
         assert faults.whole() == ""
+
+
+def is_free(file) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @pytest.mark.faults

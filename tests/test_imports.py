@@ -13,7 +13,7 @@ LAYERS = (
     ("cli", "__main__"),
     ("verify", "everything"),
     ("grading", "lessons", "topology", "doctor", "servers", "browsers", "audit"),
-    ("faults", "ledger"),
+    ("faults", "ledger", "timeline"),
     (
         "cluster",
         "containers",
@@ -22,6 +22,7 @@ LAYERS = (
         "images",
         "limits",
         "lock",
+        "logs",
         "users",
         "debian",
         "consent",
