@@ -64,7 +64,7 @@ def test_orders_go_through(attempt, answer):
     assert told == [(f"order-{n}", "confirmed") for n in range(60)], feedback(
         saw=f"60 orders met no trouble, and report was told {_outcomes(told)}.",
         rule="With confirms on, RabbitMQ answers for each message once, as soon as a majority of the queue's members has it.",
-        look="Lesson 4.1, where confirms come in; the docstring of produce",
+        look="Lesson 4.1, 'A publish can end in three ways'; the docstring of produce",
     )
     assert not odd, feedback(
         saw=f"handle was called with {odd[0]}.",
@@ -86,7 +86,7 @@ def test_an_order_that_no_queue_takes_is_told_as_returned(attempt, answer):
     assert told == [(f"order-{n}", "returned") for n in range(3)], feedback(
         saw=f"The queue `{QUEUE}` had been deleted. produce was given three orders, and told report {_outcomes(told)}.",
         rule="RabbitMQ confirms a message that no queue takes, and throws it away, unless the publisher asks to have it back.",
-        look="Lesson 4.1, on returned messages; " + HINT,
+        look="Lesson 4.1, 'A publish can end in three ways'; " + HINT,
     )
 
 
@@ -106,7 +106,7 @@ def test_an_order_that_a_full_queue_refuses_is_sent_again(attempt, answer):
     assert not untrue, feedback(
         saw=f"The queue was full, and refused orders. Of {untrue[0]} report was told 'confirmed'; it never came to the queue.",
         rule="A queue with x-overflow reject-publish answers a message that it has no room for with basic.nack: it does not have it.",
-        look="Lesson 4.1, on refused messages; the docstring of produce, on report",
+        look="Lesson 4.1, 'A publish can end in three ways'; the docstring of produce, on report",
     )
     given_up = [id for id, outcome in last.items() if outcome != "confirmed"] + [
         f"order-{n}" for n in range(12) if f"order-{n}" not in last
@@ -137,7 +137,7 @@ def test_a_lost_confirm_is_unknown_and_the_order_sent_again(attempt, answer):
     assert times["order-2"] >= 2, feedback(
         saw=f"{lost} It was sent once, and report was told {outcomes} of it. That RabbitMQ had it, the producer could not know.",
         rule="No confirm is no answer: the message may be stored, or not. Only sending it again makes sure that it is there.",
-        look="Lesson 4.1, on the confirm that is lost on the wire; " + HINT,
+        look="Lesson 4.1, 'A confirm gets lost, and the order comes twice'; " + HINT,
     )
     strange = [given for given, id in messages if given != id]
     assert not strange, feedback(
@@ -211,7 +211,7 @@ def test_an_order_that_cannot_be_handled_is_parked_with_its_reason(attempt, answ
         saw=f"{what} After a moment handle had been called {calls} times for one of them, and no end was in sight.",
         rule="RabbitMQ delivers a message again as often as it is put back. On a quorum queue basic_reject counts towards a limit, "
         "and basic_nack does not.",
-        look="Lesson 4.2, on a poison message in a loop; " + HINT,
+        look="Lesson 4.2, 'Give a poison message back, and watch'; " + HINT,
     )
     assert handled == 18, feedback(
         saw=f"{what} {handled} of the 18 good ones were handled; {_messages(waiting)} waited in `{QUEUE}`.",
@@ -245,7 +245,7 @@ def test_an_order_that_cannot_be_handled_is_parked_with_its_reason(attempt, answ
     assert calls == shop.starts("order-11") == 3, feedback(
         saw=f"{what} For one bad order handle was called {_count(calls, 'time')}, for the other {_count(shop.starts('order-11'), 'time')}.",
         rule="A quorum queue counts how often a message was rejected, and tells in the header x-delivery-count; at first there is none.",
-        look="The docstring of consume, on how often a message is tried; lesson 4.2",
+        look="The docstring of consume, on how often a message is tried; lesson 4.2, 'Give a poison message back, and watch'",
     )
 
 
@@ -264,12 +264,12 @@ def test_a_consumer_that_was_cancelled_comes_back(attempt, answer):
     assert consumer.alive, feedback(
         saw=f"{happened} consume had returned, without an exception, when the queue went.",
         rule="RabbitMQ cancels the consumers of a queue that is deleted. In pika the loop that consumes then ends, as if all were done.",
-        look="Lesson 4.1, on the consumer that is cancelled; " + HINT,
+        look="Lesson 4.1, 'The broker ends a consumer, and nobody is told'; " + HINT,
     )
     assert len(shop.effects()) == 10, feedback(
         saw=f"{happened} {len(shop.effects()) - 5} of them were handled within 12 s.",
         rule="A consumer that was cancelled does not exist any more. Whoever wants to consume must ask again, on a queue that is there.",
-        look="Lesson 4.1, on the consumer that is cancelled; " + HINT,
+        look="Lesson 4.1, 'The broker ends a consumer, and nobody is told'; " + HINT,
     )
 
 
@@ -290,7 +290,7 @@ def test_a_lost_connection_loses_no_order(attempt, answer):
     assert all_there, feedback(
         saw=f"RabbitMQ closed all connections, three times. {_lost(shop, verdict)}",
         rule="A connection that ends takes nothing with it that was confirmed or not yet acknowledged; what the program held, it holds.",
-        look="Lesson 4.1; the order of what your consumer does; " + HINT,
+        look="Lesson 4.1, 'An acknowledgement given too early loses the order'; " + HINT,
     )
 
 
@@ -380,7 +380,7 @@ def test_sigkill_loses_no_order(attempt, answer):
     assert all_there, feedback(
         saw=f"The consumer was killed with an order in hand, and another took over. {_lost(shop, verdict)}",
         rule="A message that is acknowledged is gone, whatever becomes of the consumer. What is not acknowledged comes again.",
-        look="When your consumer acknowledges, and what it asks basic_consume for; " + HINT,
+        look="Lesson 4.1, 'An acknowledgement given too early loses the order'; " + HINT,
     )
 
 
@@ -635,7 +635,7 @@ class Shop:
             saw=f"In the {time.monotonic() - began:.0f} s after this: {when}, fewer than {number} orders were {' or '.join(still)}. "
             "A majority of the nodes was there.",
             rule="A node that is silent closes no connection: without heartbeats, time limits and other addresses its clients wait on.",
-            look="Lesson 4.3, on clients that change the node; the timeline shows where it stopped; " + HINT,
+            look="Lesson 4.3, 'A silent node hurts more than a dead one'; the timeline; " + HINT,
         )
 
     def leader(self):
