@@ -535,7 +535,7 @@ class Shop:
 
         def taken():
             for n in numbers:
-                yield from self._paced(n, pace)
+                self._await_order(n, pace)
                 ledger.invoke(f"order-{n}")
                 yield {"id": f"order-{n}", "item": "mug", "pieces": n % 5}
 
@@ -676,13 +676,12 @@ class Shop:
         times = [{"name": fault.name, "began": fault.began, "ended": fault.ended} for fault in seen]
         self._picture.with_name("faults.json").write_text(json.dumps(times, indent=1) + "\n")
 
-    def _paced(self, n, pace):
+    def _await_order(self, n, pace):
         """Orders come in one after the other, and the last ones when the grader says so."""
         if pace and not self._gate.exists():
             time.sleep(pace)
             while n >= RUSH and not self._gate.exists():
                 time.sleep(0.05)
-        return ()
 
     def _so_far(self):
         return f"{self.told('ok')} orders were confirmed and {self.told('effect')} handled"
