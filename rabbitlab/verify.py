@@ -209,6 +209,8 @@ def _wrong(unit: Unit, path: Path) -> Proof:
 
     def judge(got: dict) -> str:
         failed = [check for check in got["checks"] if check["outcome"] == "failed"]
+        if got.get("broken"):
+            return "the check itself stumbled: " + " ".join(got["broken"].splitlines()[-8:])
         if got["passed"] or not failed:
             return "the grader accepted it" if got["passed"] else f"read as {got['verdict']}: {got.get('output', '')}"
         if failed[0]["name"] != promise.fails:

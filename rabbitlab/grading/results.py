@@ -86,6 +86,7 @@ class Results:
             "checks": checks,
             "kept": self.kept,
             "printed": self.printed,
+            "broken": self.broken,
         }
 
 
