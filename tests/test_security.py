@@ -32,7 +32,7 @@ def docker(*words, check=True):
     return subprocess.run(["docker", *words], capture_output=True, text=True, check=check)
 
 
-def wait_for(condition, within=90):
+def wait_for(condition, within=180):
     deadline = time.monotonic() + within
     while not (last := condition()):
         assert time.monotonic() < deadline, f"not within {within} s"
