@@ -299,7 +299,8 @@ def make_room(attempt) -> None:
 
 def ours(attempt) -> pika.BlockingConnection:
     """A connection of the lab's administrator to any node that runs."""
-    return pika.BlockingConnection(attempt.everywhere(credentials=pika.PlainCredentials(*ADMIN), heartbeat=0))
+    patient = {"socket_timeout": 30, "stack_timeout": 60}  # on a machine that has much else to do
+    return pika.BlockingConnection(attempt.everywhere(credentials=pika.PlainCredentials(*ADMIN), heartbeat=0, **patient))
 
 
 def start(attempt, answer, nodes: list | None = None):
