@@ -12,9 +12,10 @@ from collections import Counter
 from contextlib import ExitStack, contextmanager
 
 import pika
+import psutil
 import pytest
 
-from rabbitlab import broker, faults
+from rabbitlab import broker, containers, faults
 from rabbitlab.faults import Fault
 from rabbitlab.grading import feedback, management
 from rabbitlab.grading.room import USER_LIMITS, VHOST_LIMITS
@@ -413,7 +414,7 @@ def test_5000_orders_survive_a_broken_cluster(attempt, answer):
         consumer = [shop.consume(_poisoned, within=400)]
         producer = shop.produce(ORDERS, pace=PACE, within=400)
         shop.flows("the run began", 150)
-        _through_dead_and_silent_nodes(shop, faults_seen)
+        _through_dead_and_silent_nodes(shop, faults_seen, producer)
         _through_ends_of_the_consumer(shop, faults_seen, consumer)
         shop.rush()
         shop.wait(lambda: shop.ended(producer), 150, "the rest of the 5,000 orders to be settled, with the whole cluster there")
@@ -424,12 +425,14 @@ def test_5000_orders_survive_a_broken_cluster(attempt, answer):
     _judge(shop, shop.verdict(), faults_seen)
 
 
-def _through_dead_and_silent_nodes(shop, seen):
-    """The queue's leader is killed, the next one falls silent, a follower is cut off; orders must flow again before each is mended."""
+def _through_dead_and_silent_nodes(shop, seen, producer):
+    """The queue's leader is killed, the producer's node falls silent, a follower is cut off; orders must flow again meanwhile."""
     with shop.during(faults.killed(shop.leader()), seen) as there:
         shop.flows(there.name, 60)
-    with shop.during(faults.paused(shop.leader()), seen) as there:
-        shop.flows(there.name, 60)
+    silent = shop.node_of(producer)
+    shop.lead_elsewhere(silent, but_not=there.name.split()[0])
+    with shop.during(faults.paused(silent), seen) as there:
+        shop.flows(f"{there.name}, the node of the producer's connection", 60)
     shop.flows("the silent node was awake again", 60)
     with shop.during(faults.cut_off(shop.follower()), seen) as there:
         shop.flows(there.name, 60)
@@ -643,6 +646,26 @@ class Shop:
         found = []
         self.wait(lambda: bool(found.append(broker.leader(QUEUE, vhost=self.attempt.vhost)) or found[-1]), 15, f"a leader of `{QUEUE}`")
         return found[-1]
+
+    def node_of(self, running):
+        """The node that a program is connected to."""
+        found = []
+
+        def known():
+            ports = {end.raddr.port for end in psutil.Process(running.pid).net_connections(kind="tcp") if end.raddr}
+            found[:] = [node.name for node in NODES if node.amqp in ports]
+            return bool(found)
+
+        self.wait(known, 15, "your producer to be connected")
+        return found[0]
+
+    def lead_elsewhere(self, node, but_not):
+        """Take the leadership from *node*. A healthy node passes messages on to a leader that is silent, until another is elected."""
+        if self.leader() == node:
+            other = next(each for each in NODES if each.name not in (node, but_not))
+            words = ("rabbitmq-queues", "transfer_leadership", "--vhost", self.attempt.vhost, QUEUE, other.erlang_name)
+            containers.run(other.name, *words)
+            self.wait(lambda: self.leader() == other.name, 15, f"{other.name} to lead `{QUEUE}`")
 
     def follower(self):
         """A node that does not lead it."""
