@@ -1,7 +1,7 @@
 """Has a heartbeat of ten minutes.
 
 Fails: test_5000_orders_survive_a_broken_cluster
-Says: paused, fewer than
+Says: the node of the producer's connection
 """
 
 from . import production_consumer, production_producer
