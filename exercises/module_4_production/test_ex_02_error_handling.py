@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import os
 import tempfile
 import time
@@ -18,7 +19,7 @@ from rabbitlab.grading import feedback, management
 from rabbitlab.proxy import Proxy
 
 DEAD = "payments.dead"
-QUICK = (0.2, 0.4, 0.8)  # seconds: the delays of most checks
+QUICK = (0.2, 0.4, 1.2)  # seconds: the delays of most checks
 EARLY = 0.03  # seconds that a try may come too early: RabbitMQ counts whole milliseconds, and so do we
 QUIET = 0.8  # seconds without a payment
 PATIENCE = 8  # seconds for what takes a fraction of one, on a machine with nothing else to do
@@ -114,7 +115,7 @@ def test_a_failing_payment_is_tried_again_and_then_parked(attempt, answer):
         "is written on the message by whoever publishes it.",
         look="Lesson 4.2, 'Read why it died'; how your program knows which try this is; ./lab hint 4/ex_02",
     )
-    judge_pauses(book, QUICK, grace=0.6, saw=saw)
+    judge_pauses(book, QUICK, grace=1, saw=saw)
     assert book.tries(1) == 4, feedback(
         saw=f"{saw} It was called {times(book.tries(1))}, and {where(attempt)}.",
         rule="A first try and one more for each delay.",
@@ -147,6 +148,34 @@ def test_what_others_have_counted_decides_nothing(attempt, answer):
     )
 
 
+def test_the_others_flow_past_while_one_waits(attempt, answer):
+    book = Book({1: ["unavailable"], 2: ["unavailable", "ok"]})
+    lay_out(attempt)
+    send(attempt, 1)
+
+    running = start(attempt, answer, book, delays=None, within=40)
+    until(attempt, running, lambda: book.tries(1) == 3, within=12)
+    send(attempt, 2, 3)
+    until(attempt, running, lambda: parked(attempt) and book.tries(2) == 2 and book.tries(3), within=12)
+    running.kill()
+
+    saw = "Payment 1 had failed three times, and had to wait 4 s for its fourth try."
+    waited = book.times(1)[2] + 4 - EARLY if book.tries(1) > 2 else 0  # the moment when that wait is over
+    assert min(book.times(3), default=math.inf) < waited, feedback(
+        saw=f"{saw} Payment 3 came meanwhile, and charge was not called for it before that time was over.",
+        rule="pika calls your code, and reads nothing more until it has come back. A program that sleeps does not consume.",
+        look="Lesson 4.2, 'Try again later, and not for ever': where does a payment wait? ./lab hint 4/ex_02",
+    )
+    assert min(book.times(2)[1:], default=math.inf) < waited, feedback(
+        saw=f"{saw} Payment 2 came meanwhile, failed once, and had to wait 1 s; it was not tried again before those 4 s were over.",
+        rule="A queue gives up only what stands at its head, however long the lifetime of what stands behind it is over.",
+        look="Lesson 4.2, 'Do not let short waits stand behind long ones'; ./lab hint 4/ex_02",
+    )
+    judge_pauses(book, (1, 2, 4), grace=0.25, saw="No delays were given, so those of your function's first line were in force.")
+    judge_parked(attempt, take(attempt), {"payment-1": told_reason(1, 4)}, "Payment 1 failed four times, with 1, 2 and 4 s between.")
+
+
+@pytest.mark.faults
 def test_a_killed_process_loses_nothing_and_starts_no_count_anew(attempt, answer):
     asked, never = Event(), Event()
     book = Book({1: ["unavailable"], 2: ["ask ok", "ok"]}, asked, never)
@@ -214,40 +243,6 @@ def test_a_deleted_queue_loses_no_payment(attempt, answer):
     )
 
 
-def test_the_others_flow_past_while_one_waits(attempt, answer):
-    book = Book({1: ["unavailable"], 2: ["unavailable", "ok"]})
-    lay_out(attempt)
-    send(attempt, 1)
-
-    running = start(attempt, answer, book, delays=None, within=40)
-    until(attempt, running, lambda: book.tries(1) == 3, within=12)
-    sent = time.monotonic()
-    send(attempt, 2, 3)
-    until(attempt, running, lambda: book.tries(3), within=3)
-    waited = time.monotonic() - sent
-    until(attempt, running, lambda: book.tries(2) == 2, within=3)
-    passed = book.tries(3), sum(book.gaps(2)[:1])
-    if all(passed):
-        until(attempt, running, lambda: parked(attempt), within=10)
-    running.kill()
-
-    saw = "Payment 1 had failed three times, and had to wait 4 s for its fourth try."
-    assert passed[0], feedback(
-        saw=f"{saw} Payment 3 came meanwhile, and within {waited:.0f} s charge was not called for it.",
-        rule="pika calls your code, and reads nothing more until it has come back. A program that sleeps does not consume.",
-        look="Lesson 4.2, 'Try again later, and not for ever': where does a payment wait? ./lab hint 4/ex_02",
-    )
-    second = f"its second try came after {passed[1]:.1f} s" if passed[1] else "3 s later it had not been tried again"
-    assert 0 < passed[1] <= 1.2 + 0.25, feedback(
-        saw=f"{saw} Payment 2 came meanwhile, failed once, and had to wait 1 s; {second}.",
-        rule="A queue gives up only what stands at its head, however long the lifetime of what stands behind it is over.",
-        look="Lesson 4.2, 'Do not let short waits stand behind long ones'; ./lab hint 4/ex_02",
-    )
-    judge_pauses(book, (1, 2, 4), grace=0.25, saw="No delays were given, so those of your function's first line were in force.")
-    judge_parked(attempt, take(attempt), {"payment-1": told_reason(1, 4)}, "Payment 1 failed four times, with 1, 2 and 4 s between.")
-
-
-@pytest.mark.faults
 def test_a_killed_node_loses_no_payment(attempt, answer):
     book = Book({1: ["unavailable"], 2: ["unavailable", "ok"]})
     lay_out(attempt)
@@ -311,17 +306,18 @@ class Book:
 
     def tries(self, number: int) -> int:
         """How often charge was called for this payment."""
-        return len(self._times(number))
+        return len(self.times(number))
 
     def gaps(self, number: int) -> list[float]:
         """Seconds between one try and the next."""
-        return [later - earlier for earlier, later in itertools.pairwise(self._times(number))]
+        return [later - earlier for earlier, later in itertools.pairwise(self.times(number))]
 
     def numbers(self) -> list[int]:
         """The payments that charge was called for, in order, as often as it was."""
         return [line["id"] for line in self._lines()]
 
-    def _times(self, number: int) -> list[float]:
+    def times(self, number: int) -> list[float]:
+        """When charge was called for this payment."""
         return [line["at"] for line in self._lines() if line["id"] == number]
 
     def _lines(self) -> list[dict]:

@@ -1,7 +1,7 @@
 """Waits as long as the lesson did, whatever it is told.
 
 Fails: test_a_failing_payment_is_tried_again_and_then_parked
-Says: Between tries 1 and 2 passed 1.
+Says: Between tries 2 and 3 passed 2.
 """
 
 import json
