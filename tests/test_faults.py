@@ -289,6 +289,7 @@ def test_who_gets_a_turn_on_a_broken_cluster_heals_it_first():
     assert said[0].startswith("The cluster is not whole: ")
     healing.before_use(said.append)
     assert len(said) == 1
+    assert faults.heal() == []
 
 
 @pytest.mark.faults
@@ -307,9 +308,12 @@ def test_a_user_that_cannot_be_deleted_is_answered_with_a_sentence(name):
 
 @pytest.mark.faults
 def test_faults_inside_each_other_are_each_there_and_the_last_leaves_all_well():
-    with faults.memory_alarm("rabbit1") as alarm, faults.killed("rabbit3") as crash:
-        assert states()["rabbit3"] == "exited"
-        assert blocked(NODES[1])
+    with faults.memory_alarm("rabbit1") as alarm:
+        with faults.killed("rabbit3") as crash:
+            assert states()["rabbit3"] == "exited"
+            assert blocked(NODES[1])
+        assert broker.running_nodes() == ["rabbit1", "rabbit2", "rabbit3"]
+        assert faults.whole()
     assert alarm.began < crash.began < crash.ended < alarm.ended
     assert faults.whole() == ""
 

@@ -2,6 +2,7 @@
 
 import yaml
 
+from rabbitlab import containers, limits
 from rabbitlab.nodes import ADMIN, HOST, LOAD_BALANCER_PORT, NODES, PROFILES
 from rabbitlab.units import ROOT
 
@@ -34,6 +35,15 @@ def test_the_services_of_a_profile_publish_the_ports_that_nodes_names():
         for service, ports in services.items():
             assert published(service) == {port: (HOST, port) for port in ports}, service
             assert profile in str(SERVICES[service]["profiles"])
+
+
+def test_heal_connects_a_service_to_the_networks_that_compose_gave_it():
+    for service, networks in containers.NETWORKS.items():
+        assert set(SERVICES[service]["networks"]) == set(networks), service
+
+
+def test_heal_sets_the_limits_that_the_nodes_start_with():
+    assert [(limit.configured, limit.bytes) for limit in limits.LIMITS] == [("384MiB", 384 * 2**20), ("200MB", 200 * 10**6)]
 
 
 def test_a_node_is_called_by_its_host_name():

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from rabbitlab import containers, healing, lock
@@ -12,6 +12,7 @@ from rabbitlab.errors import Mendable
 from rabbitlab.faults import guardian
 
 HAPPENS_WITHIN = 30  # seconds
+ENDS_WITHIN = 60  # seconds
 
 
 @dataclass
@@ -57,7 +58,12 @@ os.register_at_fork(after_in_child=_forget)
 
 @contextmanager
 def made(
-    name: str, nodes: tuple[str, ...], break_it: Callable[[], None], mend: Callable[[], None], seen: Callable[[], str]
+    name: str,
+    nodes: tuple[str, ...],
+    break_it: Callable[[], None],
+    mend: Callable[[], None],
+    seen: Callable[[], str],
+    gone: Callable[[], str] = lambda: "",
 ) -> Iterator[Fault]:
     """Make a fault, look that it is there, and mend it in the end, whatever happens.
 
@@ -67,6 +73,7 @@ def made(
         break_it: Makes it.
         mend: Takes it back; must do no harm where it was only half made.
         seen: An empty string once the fault is there, else what is still missing.
+        gone: The same for its end, asked while another fault is there; after the last one the whole cluster is looked at.
 
     Raises:
         Mendable: it cannot be made, or not be seen, or the cluster is not whole in the end.
@@ -83,7 +90,7 @@ def made(
             healing.wait(seen, HAPPENS_WITHIN, name)
             yield fault
         finally:
-            _end(fault, mend)
+            _end(fault, mend, gone)
 
 
 def _begin(fault: Fault) -> None:
@@ -94,7 +101,7 @@ def _begin(fault: Fault) -> None:
         _there.faults.append(fault)
 
 
-def _end(fault: Fault, mend: Callable[[], None]) -> None:
+def _end(fault: Fault, mend: Callable[[], None], gone: Callable[[], str]) -> None:
     """Take the fault back; the last one to end leaves a whole cluster, or, if it cannot, leaves that to the guardian."""
     whole = False
     with _there.guard:
@@ -104,6 +111,9 @@ def _end(fault: Fault, mend: Callable[[], None]) -> None:
         mended = _tried(mend)
         if last:
             healing.settle() if mended else healing.heal()
+        elif mended:
+            with suppress(Mendable):  # what the other fault took away may be what is needed
+                healing.wait(gone, ENDS_WITHIN, f"the end of: {fault.name}")
         whole = True
     finally:
         fault.ended = time.monotonic()

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from rabbitlab import containers, wholeness
 from rabbitlab.faults.fault import Fault, made
-from rabbitlab.faults.nodes import sees, takes_connections
+from rabbitlab.faults.nodes import sees, silent, takes_connections
 from rabbitlab.healing import menders
 from rabbitlab.nodes import NODES, Node
 
@@ -36,7 +36,7 @@ def cut_off(node: str) -> Iterator[Fault]:
             return f"{name} is still on the network {networks[0].name}"
         return f"the port of {name} takes connections" if takes_connections(name) else ""
 
-    with made(f"{name} cut off", (name,), disconnect, lambda: containers.reconnect(name), seen) as fault:
+    with made(f"{name} cut off", (name,), disconnect, lambda: containers.reconnect(name), seen, lambda: silent((name,))) as fault:
         yield fault
 
 
@@ -66,7 +66,7 @@ def partitioned(node: str) -> Iterator[Fault]:
                 return f"{here.name} still sees {there.name} run"
         return ""
 
-    with made(f"{name} partitioned", (name,), part, lambda: menders.reunite([alone]), seen) as fault:
+    with made(f"{name} partitioned", (name,), part, lambda: menders.reunite([alone]), seen, lambda: silent((name,))) as fault:
         yield fault
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rabbitlab import containers, wholeness
+from rabbitlab import containers, readiness, wholeness
 from rabbitlab.faults.fault import Fault, made
 from rabbitlab.healing import menders
 from rabbitlab.nodes import HOST, NODES
@@ -61,7 +61,9 @@ def paused(*nodes: str) -> Iterator[Fault]:
     def seen() -> str:
         return next((f"{name} is {state}" for name in names if (state := containers.state(name)) != "paused"), "")
 
-    with made(_titled(names, "paused"), names, lambda: _to_each(names, _pause), lambda: _to_each(names, menders.wake), seen) as fault:
+    with made(
+        _titled(names, "paused"), names, lambda: _to_each(names, _pause), lambda: _to_each(names, menders.wake), seen, lambda: silent(names)
+    ) as fault:
         yield fault
 
 
@@ -77,7 +79,9 @@ def _ended(word: str, nodes: tuple[str, ...], end: Callable) -> Iterator[Fault]:
                 return f"the port of {name} takes connections"
         return next((f"{left.name} still sees {name} run" for left in _left(names) for name in names if sees(left, name)), "")
 
-    with made(_titled(names, word), names, lambda: _to_each(names, end), lambda: _to_each(names, menders.wake), seen) as fault:
+    with made(
+        _titled(names, word), names, lambda: _to_each(names, end), lambda: _to_each(names, menders.wake), seen, lambda: silent(names)
+    ) as fault:
         yield fault
 
 
@@ -105,6 +109,15 @@ def takes_connections(name: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def silent(names: tuple[str, ...]) -> str:
+    """Which of the nodes does not answer, as long as enough nodes run for one to start at all."""
+    there = containers.all_of_them()
+    running = [node for node in NODES if node.name in there and there[node.name].status == "running"]
+    if not readiness.has_majority(len(running)):
+        return ""
+    return next((f"{node.name} does not answer" for node in running if node.name in names and wholeness.view(node) is None), "")
 
 
 def _titled(names: tuple[str, ...], word: str) -> str:
