@@ -175,7 +175,6 @@ def test_the_others_flow_past_while_one_waits(attempt, answer):
     judge_parked(attempt, take(attempt), {"payment-1": told_reason(1, 4)}, "Payment 1 failed four times, with 1, 2 and 4 s between.")
 
 
-@pytest.mark.faults
 def test_a_killed_process_loses_nothing_and_starts_no_count_anew(attempt, answer):
     asked, never = Event(), Event()
     book = Book({1: ["unavailable"], 2: ["ask ok", "ok"]}, asked, never)
@@ -243,6 +242,7 @@ def test_a_deleted_queue_loses_no_payment(attempt, answer):
     )
 
 
+@pytest.mark.faults
 def test_a_killed_node_loses_no_payment(attempt, answer):
     book = Book({1: ["unavailable"], 2: ["unavailable", "ok"]})
     lay_out(attempt)
