@@ -210,7 +210,6 @@ def test_a_cancelled_consumer_comes_back(attempt, answer):
 
 
 @pytest.mark.faults
-@pytest.mark.faults
 def test_a_killed_node_loses_no_order(attempt, answer):
     open_shop(attempt)
     first, second = orders(10), orders(10, start=11)
