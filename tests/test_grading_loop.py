@@ -248,7 +248,9 @@ loop.subprocess.run = lambda command, **_: print("graded", command[-1], flush=Tr
 
 
 def test_without_a_cluster_one_sentence_says_what_starts_it(course):
-    nowhere = "nodes.NODES = tuple(nodes.Node(f'rabbit{n}', amqp=n, management=n, metrics=n) for n in (1, 2, 3))"
+    nowhere = (
+        "nodes.NODES = tuple(nodes.Node(f'rabbit{n}', amqp=n, management=n, metrics=n) for n in (1, 2, 3)); nodes.LOAD_BALANCER_PORT = 4"
+    )
     shown, code = said_in(course, "check", "1/ex_01", before=nowhere)
     assert shown.strip() == "The cluster is not running. Start it with: ./lab up"
     assert code == 1
@@ -276,8 +278,9 @@ LOOKING = [*(ROOT / "exercises").glob("module_*/test_*.py"), ROOT / "rabbitlab" 
 
 @pytest.mark.parametrize("file", LOOKING, ids=lambda p: p.name)
 def test_feedback_points_at_sections_that_are_there(file):
-    for module, lesson, heading in re.findall(r"[Ll]esson (\d)\.(\d), \\?'([^'\\]+)\\?'", file.read_text()):
-        (page,) = ROOT.glob(f"docs/module_{module}_*/{int(lesson):02}_*.md")
+    pattern = r"(Reference page of )?[Ll]esson (\d)\.(\d), \\?'([^'\\]+)\\?'"
+    for reference, module, lesson, heading in re.findall(pattern, file.read_text()):
+        (page,) = ROOT.glob(f"docs/module_{module}_*/{'reference_' if reference else ''}{int(lesson):02}_*.md")
         assert heading in headings(page), f"{file.name} points at {module}.{lesson}, {heading!r}"
 
 
