@@ -145,7 +145,8 @@ def load_balancer() -> str:
     """Which node the load balancer sends nobody to."""
     if containers.state("haproxy") != "running":
         return "haproxy does not run"
-    up = {name for name, status in traffic().items() if status.startswith("UP")}
+    # "UP 1/2" is up by one check of two: it may be about to leave the node out.
+    up = {name for name, status in traffic().items() if status == "UP"}
     down = [node.name for node in NODES if node.name not in up]
     return f"the load balancer sends nobody to {', '.join(down)}" if down else ""
 

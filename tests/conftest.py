@@ -1,12 +1,19 @@
 """What all tests of the package share: the cluster, when one runs."""
 
 import os
+import signal
 import sys
 
 import pytest
 
 from rabbitlab import cluster, healing, lock
 from rabbitlab.errors import Mendable
+
+
+def pytest_configure():
+    """Hear Ctrl-C, as the programs do that tests interrupt: a shell's background job is started with SIGINT ignored, and hands that on."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)  # what was deselected needs nothing

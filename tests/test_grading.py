@@ -261,8 +261,8 @@ class TestRuns:
         assert running.wait().value is None
 
     def test_who_is_asked_to_end_may_end_in_its_own_way(self, answering):
-        source = "import signal, threading\n\ndef work():\n    asked = threading.Event()\n"
-        source += "    signal.signal(signal.SIGTERM, lambda *_: asked.set())\n    print('ready')\n    return asked.wait(10)\n"
+        source = "import signal, time\n\ndef work():\n    asked = []\n    signal.signal(signal.SIGTERM, lambda *_: asked.append(True))\n"
+        source += "    print('ready')\n    while not asked:\n        time.sleep(0.02)\n    return asked[0]\n"
         running = answering(source).start(lambda mine: mine.work())
         while b"ready" not in running._process.output:
             assert running.alive

@@ -713,7 +713,8 @@ class Shop:
 def _stopping():
     """An event that SIGTERM sets."""
     stopping = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    # Set by another thread: this one may be inside stopping.wait(), which holds the lock that set() needs.
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=stopping.set).start())
     return stopping
 
 

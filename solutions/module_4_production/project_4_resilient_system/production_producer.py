@@ -133,7 +133,8 @@ def main():
     logging.basicConfig(level=logging.CRITICAL)  # pika logs each attempt to connect
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+        # Set by another thread: this one may be inside stopping.wait(), which holds the lock that set() needs.
+        signal.signal(number, lambda *_: threading.Thread(target=stopping.set).start())
     outcomes = Counter()
 
     def report(order_id, outcome):

@@ -43,7 +43,8 @@ def main():
     logging.getLogger("production_consumer").setLevel(logging.INFO)
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+        # Set by another thread: this one may be inside stopping.wait(), which holds the lock that set() needs.
+        signal.signal(number, lambda *_: threading.Thread(target=stopping.set).start())
     packed = set()  # in a shop: a table whose key is the id, so that the next process knows it, too
 
     def pack(order):
