@@ -26,6 +26,11 @@ def pytest_configure(config):
     config.option.nbval_current_env = not config.option.nbval_kernel_name
     if getattr(config.option, "dist", "no") in ("load", "worksteal"):
         config.option.dist = "loadfile"  # or the cells of one notebook go to different kernels
+    import nbval.kernel
+
+    from rabbitlab.lessons import kernels
+
+    nbval.kernel.KernelManager = kernels.PrivateKernelManager  # nbval's own makes kernels over TCP, which may lose a race for a port
 
 
 def pytest_sessionstart(session):

@@ -14,6 +14,16 @@ BOOTED = 30  # seconds in which a node that was started answers
 FOURTH = "rabbit4"  # of docker-compose.yml, for as long as lesson 4.3 needs it
 
 
+def containers_of_a_copy_that_is_gone() -> list[str]:
+    """Remove what has ended and cannot start again, since the copy of the course whose files it mounts was moved or deleted."""
+    stopped = {service: one.folder for service, one in cluster.containers().items() if one.state != "running"}
+    gone = {service: folder for service, folder in stopped.items() if not (folder / "docker-compose.yml").exists()}
+    for service in gone:
+        with containers.speaking_plainly():
+            containers.of(service).remove(force=True)
+    return [f"{service} mounted files of {folder}, which is gone: removed" for service, folder in gone.items()]
+
+
 def missing_containers() -> list[str]:
     """Make again what has no container."""
     there = containers.all_of_them()
@@ -202,6 +212,7 @@ def erlang_list(nodes: Iterable[Node]) -> str:
 
 # In this order: containers first, then the nodes in them, then what the nodes agree on. Each looks first, and mends what it can by now.
 MENDERS: tuple[Callable[[], list[str]], ...] = (
+    containers_of_a_copy_that_is_gone,
     missing_containers,
     containers_at_rest,
     networks,

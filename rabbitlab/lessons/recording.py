@@ -20,6 +20,7 @@ from traitlets import default
 from rabbitlab import cluster, healing, lock
 from rabbitlab.errors import Mendable
 from rabbitlab.lessons import building, figures, notebook, sanitize
+from rabbitlab.lessons.kernels import OwnSockets
 from rabbitlab.units import Unit
 
 CELL_TIMEOUT = 60  # seconds; a lesson's longest wait is for a missed heartbeat
@@ -132,7 +133,7 @@ class _OurKernels(KernelSpecManager):
         return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
 
 
-class _OurKernelManager(AsyncKernelManager):
+class _OurKernelManager(OwnSockets, AsyncKernelManager):
     """Made by nbclient itself, which leaves a kernel running when it was given the manager from outside."""
 
     @default("kernel_spec_manager")
