@@ -135,6 +135,18 @@ def absent_members(queue: dict) -> list[str]:
     return [node.name for node in NODES if node.erlang_name not in queue["members"]]
 
 
+def ended_members(queue: dict) -> list[str]:
+    """The nodes on which the member of a quorum queue is not at work. Asks each member: the queue's own list of those online may be old."""
+    if queue.get("type") != "quorum":
+        return []
+    try:
+        told = broker.api(path("queues", "quorum", queue["vhost"], queue["name"], "status"))
+    except LookupError:
+        return []  # it was deleted meanwhile
+    ended = {member["Node Name"] for member in told if member["Raft State"] == "noproc"}
+    return [node.name for node in NODES if node.erlang_name in ended]
+
+
 def named(queue: dict) -> str:
     """A queue in a sentence."""
     where = "" if queue.get("vhost") == "/" else f" of the virtual host {queue.get('vhost')}"

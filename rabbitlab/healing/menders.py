@@ -1,5 +1,6 @@
 """What is broken, and how each thing is mended. A mender looks first, mends what it can by now, and says what it did."""
 
+import json
 from collections.abc import Callable, Iterable
 
 from rabbitlab import broker, cluster, containers, management, users, wholeness
@@ -169,6 +170,20 @@ def members() -> list[str]:
     return done
 
 
+def members_that_ended() -> list[str]:
+    """Start the member of a quorum queue that does not run on a node that does, as after a declaration that ended with 541."""
+    if not _serves_metadata():
+        return []
+    done = []
+    for queue in broker.api("queues?disable_stats=true"):
+        for node in wholeness.ended_members(queue):
+            name = f"rabbit_misc:r(<<{json.dumps(queue['vhost'])}>>, queue, <<{json.dumps(queue['name'])}>>)"
+            recover = f"{{ok, Q}} = rabbit_amqqueue:lookup({name}), rabbit_quorum_queue:recover(<<{json.dumps(queue['vhost'])}>>, [Q])."
+            containers.run(node, *EVAL, recover)
+            done.append(f"{wholeness.named(queue)} had a member that had ended on {node}: started")
+    return done
+
+
 def _one_view() -> tuple[Node, dict[str, dict]]:
     """A node that answers, and the nodes as it sees them; the first node and nothing when none does."""
     for node in NODES:
@@ -225,4 +240,5 @@ MENDERS: tuple[Callable[[], list[str]], ...] = (
     limits,
     people,
     members,
+    members_that_ended,
 )
