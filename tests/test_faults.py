@@ -2,10 +2,13 @@
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import docker
 import pika
@@ -17,6 +20,7 @@ from rabbitlab.faults import connections
 from rabbitlab.faults import fault as fault_module
 from rabbitlab.healing import menders
 from rabbitlab.nodes import NODES
+from rabbitlab.units import ROOT
 
 pytest_plugins = ["tests.rooms"]
 pytestmark = pytest.mark.cluster
@@ -249,9 +253,23 @@ def a_fourth_node() -> None:
     broker.wait_until(lambda: "rabbit4" in broker.running_nodes(), 60, "a fourth node to join")
 
 
+def a_copy_of_the_course_that_is_gone() -> None:
+    """The load balancer was made by another copy of the course, which has been deleted since: its files cannot be mounted any more."""
+    with tempfile.TemporaryDirectory() as elsewhere:
+        copy = Path(elsewhere)
+        shutil.copytree(ROOT / "docker", copy / "docker")
+        for name in ("docker-compose.yml", ".env"):
+            if (ROOT / name).exists():
+                shutil.copy(ROOT / name, copy / name)
+        made = ["up", "--detach", "--no-deps", "--force-recreate", "haproxy"]
+        cluster.compose("--project-directory", str(copy), "--file", str(copy / "docker-compose.yml"), *made, capture=True, check=True)
+        containers.of("haproxy").kill()
+
+
 BROKEN = [
     (containers_of_all_kinds, ["haproxy had ended", "rabbit1 was off the network", "rabbit2 had no container", "rabbit3 was paused"]),
     (nodes_of_all_kinds, ["did not see each other", "rabbit1 had another memory limit", "rabbit1 was in maintenance", "user guest was"]),
+    (a_copy_of_the_course_that_is_gone, ["which is gone: removed", "haproxy had no container: made again"]),
     (a_fourth_node, ["rabbit4 was left in the cluster", "rabbit4 was left over"]),
 ]
 
@@ -277,6 +295,34 @@ def test_heal_gives_a_quorum_queue_its_missing_member_back(room):
     assert "orders" in faults.whole()
     assert any("orders" in sentence for sentence in faults.heal())
     assert broker.members("orders", vhost=room.vhost) == ["rabbit1", "rabbit2", "rabbit3"]
+
+
+@pytest.mark.faults
+def test_a_queue_that_was_forgotten_can_be_declared_at_once_though_its_node_was_restarted(room):
+    names = [f"queue {n}" for n in range(20)]
+    for name in names:
+        room.fill(room.channel(), name, 1, "quorum")
+    with faults.killed("rabbit1"):
+        pass
+    for name in names:  # deleted in the usual way, one in sixty would be refused here, with 541
+        broker.forget(name, vhost=room.vhost)
+        with pika.BlockingConnection(room.parameters()) as connection:
+            connection.channel().queue_declare(queue=name, durable=True, arguments={"x-queue-type": "quorum"})
+        assert broker.members(name, vhost=room.vhost) == [node.name for node in NODES]
+        assert broker.depth(name, vhost=room.vhost) == 0
+
+
+@pytest.mark.faults
+def test_heal_starts_a_member_that_has_ended_on_a_node_that_runs(room):
+    room.fill(room.channel(), "orders", 1, "quorum")
+    queue = f'rabbit_misc:r(<<"{room.vhost}">>, queue, <<"orders">>)'
+    stop = (
+        f"{{ok, Q}} = rabbit_amqqueue:lookup({queue}), {{Name, _}} = amqqueue:get_pid(Q), ra:stop_server(quorum_queues, {{Name, node()}})."
+    )
+    containers.run("rabbit2", *menders.EVAL, stop)
+    assert wholeness.ended_members(broker.queue("orders", vhost=room.vhost)) == ["rabbit2"]
+    assert any("had a member that had ended on rabbit2: started" in sentence for sentence in faults.heal())
+    assert wholeness.ended_members(broker.queue("orders", vhost=room.vhost)) == []
 
 
 @pytest.mark.faults
