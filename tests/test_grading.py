@@ -538,6 +538,33 @@ def test_it_goes_away(attempt, answer):
     assert json.loads((tmp_path / "r.json").read_text())["verdict"] == "no_cluster"
 
 
+def test_a_signal_is_heard_wherever_it_arrives(tmp_path):
+    folder = tmp_path / "exercises" / "module_9_deaf"
+    folder.mkdir(parents=True)
+    deaf = """
+import os, signal
+
+class Deaf:
+    def __del__(self):  # Python throws away what is raised here
+        os.kill(os.getpid(), signal.SIGTERM)
+        sum(range(1000))
+
+def test_it_is_asked_to_end(attempt, answer):
+    Deaf()
+
+def test_it_goes_on(attempt, answer):
+    pass
+"""
+    (folder / "test_ex_01_deaf.py").write_text(deaf)
+    (folder / "ex_01_deaf.py").write_text("")
+    command = [sys.executable, "-m", "pytest", "-p", "rabbitlab.grading.plugin", "-p", "no:cacheprovider", "--results", "r.json"]
+    env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run([*command, str(folder)], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=30)
+    assert "Interrupted. The vhost and the user of this attempt are removed." in done.stdout
+    assert "It goes on" not in done.stdout
+    assert json.loads((tmp_path / "r.json").read_text())["verdict"] == "interrupted"
+
+
 def test_nodes_that_are_there_and_do_not_answer_are_not_called_missing(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(management, "_order", [Node("rabbit1", amqp=0, management=silent.getsockname()[1], metrics=0)])

@@ -15,7 +15,7 @@ from rabbitlab.grading.results import Results
 from rabbitlab.grading.screen import Screen
 from rabbitlab.grading.verdict import Verdict
 
-ASKED_TO_END = (signal.SIGTERM, signal.SIGHUP)  # beside Ctrl-C, which raises KeyboardInterrupt by itself
+ASKED_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Grading:
@@ -35,7 +35,7 @@ class Grading:
         self._checks = {}  # pytest's name of a check -> (results, check)
         self._screen: Screen | None = None
         self._sentence = ""  # in place of any result
-        self._interrupted = False
+        self._interrupted = self._asked_to_end = False
         self._standard = io.StringIO()
         self.results: list[Results] = []
 
@@ -95,8 +95,10 @@ class Grading:
 
         with lock.exclusive() if item.get_closest_marker("faults") else lock.shared():
             attempt = self._attempt or self._open_room()
+            self._end_if_asked()
             yield attempt
             attempt.wipe()
+            self._end_if_asked()
 
     def answer(self, item, attempt):
         """The answer that *item* marks."""
@@ -130,8 +132,9 @@ class Grading:
         from rabbitlab.grading.attempt import Attempt
         from rabbitlab.grading.room import attempt_room
 
-        for number in ASKED_TO_END:  # as Ctrl-C does: clean up, then end
-            self._handlers[number] = signal.signal(number, _interrupt)
+        for number in ASKED_TO_END:  # clean up, then end
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self._handlers[number] = signal.signal(number, self._ask_to_end)
         try:
             healing.before_use(self._say)
             self._room = attempt_room()
@@ -140,6 +143,15 @@ class Grading:
             pytest.exit(str(mendable), returncode=1)
         self._attempt = Attempt(self._room)
         return self._attempt
+
+    def _ask_to_end(self, *_) -> None:
+        self._asked_to_end = True
+        raise KeyboardInterrupt
+
+    def _end_if_asked(self) -> None:
+        """Python throws away what is raised inside ``__del__``, or while it forks; so it is raised again, between checks."""
+        if self._asked_to_end:
+            raise KeyboardInterrupt
 
     def _say(self, sentence: str) -> None:
         if self._screen:
@@ -216,7 +228,3 @@ class Grading:
             return (self._config.invocation_params.dir / given).resolve()
         package = grader.parent / stem
         return package if package.is_dir() else package.with_suffix(".py")
-
-
-def _interrupt(*_):
-    raise KeyboardInterrupt
