@@ -1,0 +1,25 @@
+"""Patterns for production: plain pika, one idea a file, to be read and to be copied into a service.
+
+Each file can be taken alone, with those that it imports; ``prometheus-client`` is optional. Read them in this order:
+
+``connecting``  how to reach a cluster, and which errors mean that the connection is gone
+``retry``       waits that grow and differ
+``breaker``     stop calling what is down
+``pool``        connections lent to threads, one borrower at a time
+``publisher``   confirms in a window, sent again after a lost connection: every message ends with a known outcome
+``consumer``    comes back by itself, tries again through waiting queues, parks what nobody can handle
+``metrics``     what only the client knows, for Prometheus
+"""
+
+from .connecting import LOST, login_refused, parameters
+from .metrics import Metrics
+from .retry import Backoff, retry
+
+__all__ = [
+    "LOST",
+    "Backoff",
+    "Metrics",
+    "login_refused",
+    "parameters",
+    "retry",
+]
