@@ -11,6 +11,7 @@ Each file can be taken alone, with those that it imports; ``prometheus-client`` 
 ``metrics``     what only the client knows, for Prometheus
 """
 
+from .breaker import CircuitBreaker, CircuitOpen, is_connection_trouble
 from .connecting import LOST, login_refused, parameters
 from .metrics import Metrics
 from .retry import Backoff, retry
@@ -18,7 +19,10 @@ from .retry import Backoff, retry
 __all__ = [
     "LOST",
     "Backoff",
+    "CircuitBreaker",
+    "CircuitOpen",
     "Metrics",
+    "is_connection_trouble",
     "login_refused",
     "parameters",
     "retry",
