@@ -1,6 +1,7 @@
 """The command line. Every command is one call into one module, imported when it is called: together they cost 0.8 s."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -165,6 +166,20 @@ def verify(
     from rabbitlab import verify
 
     sys.exit(verify.run(keys or [], json_file=json))
+
+
+@app.command(rich_help_panel=WRITE)
+def faults(
+    rows: Annotated[list[str] | None, typer.Argument(metavar="[ROW ...]", help="Faults by name; all when none is given.")] = None,
+    runs: Annotated[int | None, typer.Option("--runs", metavar="N", help="Until the results hold N runs of each; else one more.")] = None,
+    results: Annotated[Path | None, typer.Option("--results", metavar="FILE", help="Add each run to this file (JSON lines).")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of what is left to chance.")] = None,
+    programs: Annotated[str, typer.Option("--programs", help="Who plays: patterns, plain or careless.")] = "patterns",
+):
+    """Break the cluster while messages flow through the production patterns, and show what was lost."""
+    from rabbitlab import matrix
+
+    sys.exit(matrix.run(rows or [], runs=runs, file=results or matrix.RESULTS, seed=seed, programs=programs))
 
 
 @app.command(rich_help_panel=WRITE)
