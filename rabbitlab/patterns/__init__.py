@@ -14,6 +14,8 @@ Each file can be taken alone, with those that it imports; ``prometheus-client`` 
 from .breaker import CircuitBreaker, CircuitOpen, is_connection_trouble
 from .connecting import LOST, login_refused, parameters
 from .metrics import Metrics
+from .publisher import ReliablePublisher
+from .receipt import Nacked, Outcome, PublisherClosed, PublishError, Receipt, Refused, Returned, Unknown
 from .retry import Backoff, retry
 
 __all__ = [
@@ -22,6 +24,15 @@ __all__ = [
     "CircuitBreaker",
     "CircuitOpen",
     "Metrics",
+    "Nacked",
+    "Outcome",
+    "PublishError",
+    "PublisherClosed",
+    "Receipt",
+    "Refused",
+    "ReliablePublisher",
+    "Returned",
+    "Unknown",
     "is_connection_trouble",
     "login_refused",
     "parameters",
