@@ -157,6 +157,30 @@ def doctor():
     sys.exit(doctor.run())
 
 
+@app.command(rich_help_panel=CLUSTER)
+def audit(
+    url: Annotated[str | None, typer.Option("--url", metavar="URL", help="Management API of another cluster than the lab's.")] = None,
+    user: Annotated[str | None, typer.Option("--user", metavar="NAME", help="Who reads; the tag monitoring sees most of it.")] = None,
+    password_env: Annotated[str | None, typer.Option("--password-env", metavar="VARIABLE", help="Where the password is.")] = None,
+    password: Annotated[bool, typer.Option("--password", help="Ask for the password.")] = False,
+    ca: Annotated[str | None, typer.Option("--ca", metavar="FILE", help="Certificate of the authority to trust, for https.")] = None,
+    cert: Annotated[str | None, typer.Option("--cert", metavar="FILE", help="Certificate to show, where one is demanded.")] = None,
+    key: Annotated[str | None, typer.Option("--key", metavar="FILE", help="Its private key.")] = None,
+    config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="Its rabbitmq.conf, for what the API hides.")] = None,
+    prometheus: Annotated[str | None, typer.Option("--prometheus", metavar="URL", help="The Prometheus that watches it.")] = None,
+    metrics: Annotated[list[str] | None, typer.Option("--metrics", metavar="URL", help="Metrics of a node; once for each.")] = None,
+    vhost: Annotated[list[str] | None, typer.Option("--vhost", metavar="NAME", help="Only this virtual host; may be repeated.")] = None,
+    important: Annotated[str | None, typer.Option("--important", metavar="REGEX", help="Which queues must be safe; else all.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    html: Annotated[str | None, typer.Option("--html", metavar="FILE", help="Also write a page.")] = None,
+):
+    """Read a cluster, change nothing, and say how it stands with the production checklists."""
+    from rabbitlab import audit
+
+    source = audit.Source(url, user, password_env, password, ca, cert, key, config, prometheus, tuple(metrics or ()))
+    sys.exit(audit.run(source, vhosts=vhost or (), important=important, as_json=json, html=html))
+
+
 @app.command(rich_help_panel=WRITE)
 def verify(
     keys: Keys = None,

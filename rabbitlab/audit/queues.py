@@ -1,0 +1,66 @@
+"""What the checks ask of queues."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from rabbitlab.audit.reading import shown
+from rabbitlab.audit.seen import Seen
+
+Queue = dict[str, Any]
+DEAD = re.compile(r"(^|[._-])(dead|dlq|dlx|dead[._-]?letters?)([._-]|$)", re.I)  # how a queue of dead letters is called
+REPLICATED = ("quorum", "stream")
+
+
+def shared(seen: Seen) -> list[Queue]:
+    """The queues that are meant to outlive a connection: not exclusive, not deleted with their last consumer, with a name of their own."""
+    return [queue for queue in seen["queues"] if not queue.get("exclusive") and not _fleeting(queue)]
+
+
+def important(seen: Seen) -> list[Queue]:
+    """The shared queues; with ``--important`` those alone that its pattern finds, even if they are deleted with their last consumer."""
+    pattern = seen["important"]
+    if pattern is None:
+        return shared(seen)
+    return [queue for queue in seen["queues"] if not queue.get("exclusive") and pattern.search(queue["name"])]
+
+
+def _fleeting(queue: Queue) -> bool:
+    return bool(queue.get("auto_delete")) or queue["name"].startswith("amq.")
+
+
+def names(queues: Iterable[Queue]) -> list[str]:
+    return [shown(queue["name"], queue["vhost"]) for queue in queues]
+
+
+def kind(queue: Queue) -> str:
+    """``classic``, ``quorum``, ``stream`` or another type."""
+    return str(queue.get("type") or queue.get("arguments", {}).get("x-queue-type") or "classic")
+
+
+def setting(queue: Queue, key: str) -> Any:
+    """What holds for the queue: its argument, or else its policy's; None where neither says. *key* is a policy's: ``message-ttl``."""
+    found = queue.get("arguments", {}).get(f"x-{key}")
+    return queue.get("effective_policy_definition", {}).get(key) if found is None else found
+
+
+def waits(queue: Queue) -> bool:
+    """Whether it is a waiting room: what comes in leaves it after a time, for its dead letter exchange."""
+    return setting(queue, "message-ttl") is not None and setting(queue, "dead-letter-exchange") is not None
+
+
+def some(things: Iterable[str], most: int = 3) -> str:
+    """The first of them, and how many more there are: ``a, b, c and 4 more``."""
+    things = list(things)
+    rest = len(things) - most
+    return ", ".join(things[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def number(count: int, what: str) -> str:
+    """``1 queue``, ``2 queues``; *what* in the singular."""
+    return f"{count:,} {what if count == 1 else _plural(what)}"
+
+
+def _plural(what: str) -> str:
+    first, _, rest = what.partition(" of ")
+    return f"{first[:-1]}ies" + (f" of {rest}" if rest else "") if first.endswith("y") else f"{first}s" + (f" of {rest}" if rest else "")
