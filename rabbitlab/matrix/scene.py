@@ -20,6 +20,7 @@ from rabbitlab.nodes import HOST, NODES
 
 QUEUE, DEAD = "orders", "orders.dead"
 PROGRAMS = "tests.fault_matrix.programs"
+RETRIES = {"limit": 4, "base": 0.5, "factor": 2.0, "cap": 5.0}  # of a consumer of ours: calls of a handler, and seconds
 RATE = 150  # messages a second
 STARTED_WITHIN = 30  # seconds
 FLOWS_WITHIN = 90  # seconds: far above every limit, so that a late recovery is measured and not cut off
@@ -122,7 +123,14 @@ class Scene:
 
     def options(self, role: str, **more) -> dict:
         """What a program is given."""
-        common = {"urls": self.urls(), "queue": QUEUE, "dead": DEAD, "ledger": str(self.ledger), "folder": str(self.folder)}
+        common = {
+            "urls": self.urls(),
+            "queue": QUEUE,
+            "dead": DEAD,
+            "ledger": str(self.ledger),
+            "folder": str(self.folder),
+            "retries": RETRIES,
+        }
         publisher = {"number": MESSAGES, "rate": RATE, "seed": self.random.randrange(1 << 30)} if role == "publisher" else {}
         own = getattr(self.row, role, {})
         return {**common, "careless": self.programs == "careless", **publisher, **own, **more}
@@ -327,7 +335,7 @@ class Scene:
 
         def known() -> bool:
             listed = broker.api(broker.path("vhosts", self.vhost, "connections") + "?columns=node,client_properties")
-            named = [one for one in listed if (one.get("client_properties") or {}).get("connection_name", "").startswith(role)]
+            named = [one for one in listed if (one.get("client_properties") or {}).get("connection_name") == role]
             found[:] = [one["node"].partition("@")[2] for one in named]
             return bool(found)
 

@@ -5,10 +5,10 @@ from itertools import pairwise
 
 from rabbitlab.ledger import STARTED
 from rabbitlab.matrix.row import row
-from rabbitlab.matrix.scene import Scene
+from rabbitlab.matrix.scene import RETRIES, Scene
 
-POISON, TRIES, BASE, FACTOR, CAP = 20, 4, 0.5, 2.0, 5.0
-BACKOFF_SLACK, BACKOFF_GRACE = 0.2, 0.25  # of the wait, and seconds
+POISON = 20  # messages
+SLACK, GRACE = 0.2, 0.25  # of the wait, and seconds
 DEAD_WITHIN = 2.0  # seconds
 
 
@@ -17,26 +17,25 @@ DEAD_WITHIN = 2.0  # seconds
     "poison",
     limit=2,
     publisher={"special": {"raise": POISON}},
-    consumer={"retries": {"limit": TRIES, "base": BASE, "factor": FACTOR, "cap": CAP}},
 )
 def poison(scene: Scene) -> Iterator[None]:
     """Messages that nobody can handle: so many calls, each later than the one before, then the dead letter queue; the others flow."""
     scene.start()
     yield
-    tried = scene.poison()
+    tried, limit = scene.poison(), RETRIES["limit"]
     scene.check(len(tried) == POISON, f"{len(tried)} of {POISON} poison messages were tried")
-    wrong = {id: len(at) for id, at in tried.items() if len(at) != TRIES}
-    scene.check(not wrong, f"{len(wrong)} poison messages had another number of handler calls than {TRIES}: {sorted(set(wrong.values()))}")
+    wrong = sorted({len(at) for at in tried.values()} - {limit})
+    scene.check(not wrong, f"some poison messages had {wrong} calls of their handler, and {limit} were asked for")
     scene.check(set(tried) <= scene.dead.keys(), f"{len(set(tried) - scene.dead.keys())} poison messages are not in the dead letter queue")
-    off = [
-        (n, later - earlier)
-        for at in tried.values()
-        for n, (earlier, later) in enumerate(pairwise(at))
-        if abs(later - earlier - min(BASE * FACTOR**n, CAP)) > BACKOFF_SLACK * min(BASE * FACTOR**n, CAP) + BACKOFF_GRACE
-    ]
-    scene.check(
-        not off, f"{len(off)} waits are off by more than 20 % + 250 ms; the worst: {max(off, key=lambda one: one[1], default=None)}"
-    )
+    scene.check(all(scene.dead.get(id, {}).get("reason") for id in tried), "dead letters do not say why they are dead")
+    waits = [(_planned(n), later - earlier) for at in tried.values() for n, (earlier, later) in enumerate(pairwise(at))]
+    off = [(planned, round(seen, 2)) for planned, seen in waits if abs(seen - planned) > SLACK * planned + GRACE]
+    scene.check(not off, f"{len(off)} of {len(waits)} waits are off by more than 20 % + 250 ms (planned, seen): {off[:5]}")
+
+
+def _planned(failure: int) -> float:
+    """Seconds between a failure, the first being 0, and the next call."""
+    return min(RETRIES["base"] * RETRIES["factor"] ** failure, RETRIES["cap"])
 
 
 @row("crash", "handler crashes its process", limit=5, publisher={"special": {"crash": 4}})

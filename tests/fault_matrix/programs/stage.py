@@ -68,8 +68,12 @@ class Stage:
             if (left := due - time.monotonic()) > 0:
                 time.sleep(left)
 
-    def work(self, id: str, payload: bytes) -> None:
-        """What a handler does: the work, and what the message asks for that goes wrong. Writes ``start`` and ``effect``."""
+    def work(self, id: str, payload: bytes) -> str:
+        """What a handler does: the work, and what the message asks for that goes wrong. Writes ``start`` and ``effect``.
+
+        Returns:
+            What else the message asks for, the first time: ``ack``, to be acknowledged twice.
+        """
         self.ledger.start(id)
         told = json.loads(payload)
         if told["do"] == "raise":
@@ -80,6 +84,7 @@ class Stage:
             time.sleep(self.options["sleep"])
         time.sleep(self.options.get("work", 0.002))
         self.ledger.effect(id if told["id"] == id else f"{told['id']} under the message_id {id}")
+        return told["do"] if told["do"] == "ack" and self._first_time(id) else ""
 
     def report(self, **more) -> None:
         """The last word: how it went, and the most memory it had."""
