@@ -12,8 +12,9 @@ Each file can be taken alone, with those that it imports; ``prometheus-client`` 
 """
 
 from .breaker import CircuitBreaker, CircuitOpen, is_connection_trouble
-from .connecting import LOST, login_refused, parameters
+from .connecting import LOST, limited, login_refused, parameters
 from .metrics import Metrics
+from .pool import ConnectionPool, PoolClosed, PoolTimeout
 from .publisher import ReliablePublisher
 from .receipt import Nacked, Outcome, PublisherClosed, PublishError, Receipt, Refused, Returned, Unknown
 from .retry import Backoff, retry
@@ -23,9 +24,12 @@ __all__ = [
     "Backoff",
     "CircuitBreaker",
     "CircuitOpen",
+    "ConnectionPool",
     "Metrics",
     "Nacked",
     "Outcome",
+    "PoolClosed",
+    "PoolTimeout",
     "PublishError",
     "PublisherClosed",
     "Receipt",
@@ -34,6 +38,7 @@ __all__ = [
     "Returned",
     "Unknown",
     "is_connection_trouble",
+    "limited",
     "login_refused",
     "parameters",
     "retry",
