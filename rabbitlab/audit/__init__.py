@@ -7,18 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from getpass import getpass
+from ssl import SSLContext
 
-from rabbitlab.audit import conf, reading
+from rabbitlab.audit import conf, prometheus, reading
 from rabbitlab.audit.asking import Asker, trust
 from rabbitlab.audit.checklist import ITEMS
 from rabbitlab.audit.seen import Seen
 from rabbitlab.audit.verdict import Report, judge
 from rabbitlab.errors import Mendable
-from rabbitlab.nodes import ADMIN, HOST, NODES
+from rabbitlab.nodes import ADMIN, HOST, NODES, PROMETHEUS_PORT
 from rabbitlab.units import ROOT
 
 COULD_NOT_READ = 2
 OWN_CONFIG = str(ROOT / "docker" / "rabbitmq" / "rabbitmq.conf")
+OWN_PROMETHEUS = f"http://{HOST}:{PROMETHEUS_PORT}"
 
 
 @dataclass(frozen=True)
@@ -82,19 +84,25 @@ def audit(source: Source, *, vhosts: Sequence[str] = (), important: str | None =
     asker, me = _reach(source.url, _login(source), tls)
     parts, unread, partly = reading.cluster(asker, me, vhosts)
     parts["important"] = _pattern(important)
+    overview = parts["overview"]
+    nodes = [node["name"] for node in parts.get("nodes", [])]
     config = source.config or (OWN_CONFIG if source.url is None else None)
     if config is None:
         unread["config"] = "It stands in rabbitmq.conf, which was not given (--config FILE)."
     else:
         parts["config"] = conf.read(config)
-    overview = parts["overview"]
+    parts["metrics"], problem = prometheus.of_nodes(_metrics(source, asker, parts), tls, asked_for=bool(source.metrics))
+    if problem:
+        unread["metrics"] = problem
+    _ask_prometheus(source, tls, nodes, overview.get("cluster_name", ""), parts, unread)
+    asker.close()
     return Report(
         judge(ITEMS, Seen(parts, unread, partly)),
         cluster={
             "name": overview.get("cluster_name"),
             "product": overview.get("product_name") or "RabbitMQ",
             "version": overview.get("product_version") or overview["rabbitmq_version"],
-            "nodes": [node["name"] for node in parts.get("nodes", [])],
+            "nodes": nodes,
         },
         read={
             "url": asker.url,
@@ -104,6 +112,35 @@ def audit(source: Source, *, vhosts: Sequence[str] = (), important: str | None =
             "unread": dict(unread),
         },
     )
+
+
+def _metrics(source: Source, asker: Asker, parts: dict) -> Sequence[str]:
+    """The addresses of the nodes' own metrics."""
+    if source.metrics:
+        return source.metrics
+    if source.url is None:
+        return [f"http://{HOST}:{node.metrics}" for node in NODES]
+    return prometheus.guessed(asker.url, parts.get("listeners", []))
+
+
+def _ask_prometheus(source: Source, tls: SSLContext, nodes: list[str], name: str, parts: dict, unread: dict[str, str]) -> None:
+    """What the Prometheus server knows; the lab's own is asked where it runs."""
+    address = source.prometheus or (OWN_PROMETHEUS if source.url is None else None)
+    why = "It stands in Prometheus, which was not named (--prometheus URL)."
+    if address:
+        try:
+            server = prometheus.Server(address, tls)
+        except Mendable:
+            if source.prometheus:
+                raise
+            why = "The lab's Prometheus does not run (./lab up --monitoring)."
+        else:
+            found, missing = server.read(nodes, name)
+            server.close()
+            parts.update(found)
+            unread.update(missing)
+            return
+    unread.update(dict.fromkeys(prometheus.PARTS, why))
 
 
 def _login(source: Source) -> tuple[str, str]:

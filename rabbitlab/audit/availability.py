@@ -40,8 +40,8 @@ def odd_nodes(seen: Seen) -> Finding:
     "Quorum queues for critical data",
     why="A classic queue lives on one node and is away while that is, or for ever."
     " A quorum queue goes on while a majority of its members does.",
-    mend='Declare with arguments={"x-queue-type": "quorum"}, or rabbitmqctl update_vhost_metadata VHOST --default-queue-type quorum, for new queues;'
-    " rabbitmq-queues grow NODE all where members are too few.",
+    mend='Declare with arguments={"x-queue-type": "quorum"}, or rabbitmqctl update_vhost_metadata VHOST --default-queue-type quorum,'
+    " for new queues; rabbitmq-queues grow NODE all where members are too few.",
     look="Whoever declares the queues: those whose loss would be noticed are quorum queues with three members.",
     lessons=(
         "03_clustering.md#a-quorum-queue-has-a-leader-and-members",

@@ -3,10 +3,19 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rabbitlab.audit import availability, error_handling, reliability
+from rabbitlab.audit import availability, deployment, error_handling, monitoring, reliability, running, security
 from rabbitlab.audit.verdict import Item, Result
 
-SECTIONS = (reliability.SECTION, error_handling.SECTION, availability.SECTION)
+SECTIONS = (
+    reliability.SECTION,
+    error_handling.SECTION,
+    availability.SECTION,
+    monitoring.SECTION,
+    security.SECTION,
+    deployment.SECTION,
+    running.QUEUES,
+    running.NODES,
+)
 ITEMS: tuple[Item, ...] = tuple(item for section in SECTIONS for item in section.items)
 
 
@@ -17,6 +26,10 @@ class Part:
     checklist: str
     name: str
     results: tuple[Result, ...]
+
+    @property
+    def title(self) -> str:
+        return self.name if self.name == self.checklist else f"{self.checklist}: {self.name.lower()}"
 
 
 def sections(results: Iterable[Result]) -> list[Part]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+from rabbitlab.audit import rules
 from rabbitlab.audit.letters import Letters
 from rabbitlab.audit.queues import DEAD, Queue, important, kind, names, number, setting, shared, some, waits
 from rabbitlab.audit.seen import Seen
@@ -150,6 +151,25 @@ def retry_limits(seen: Seen) -> Finding:
         return unseen(saw, names(classic))
     limits = some(map(str, sorted({_limit(queue) or 0 for queue in quorum})), 5)
     return passed(f"{number(len(quorum), 'quorum queue')}, with a delivery limit of {limits}; basic_nack is not counted.")
+
+
+@SECTION.item(
+    "failed-message-alerts",
+    "Alerting on failed messages",
+    why="It is the main alert: everything else is a hint that something might be wrong, and a failed message is wrong.",
+    mend='An alert on rabbitmq_detailed_queue_messages_ready{queue=~".+[.]dead"} > 0, as in docker/prometheus/rules/queues.yml.',
+    look="Whoever runs Prometheus: give its address to the audit with --prometheus.",
+    lessons=("04_monitoring.md#see-it-ring-and-stop",),
+)
+def failed_message_alerts(seen: Seen) -> Finding:
+    """Alerts about dead letters, and whether they can ring."""
+    about = [rule for rule in seen["rules"] if rules.on_failed(rule)]
+    if not about:
+        return failed(f"Of {number(len(seen['rules']), 'alert')}, none is about messages that failed.")
+    heard = [rule["name"] for rule in about if not rules.mute(rule, seen)]
+    if not heard:
+        return failed("What is there can never ring.", [f"{rule['name']}: {rules.mute(rule, seen)}" for rule in about])
+    return passed(f"{number(len(heard), 'alert')} about messages that failed.", heard)
 
 
 def dead_letter_queues(seen: Seen) -> set[tuple[str, str]]:

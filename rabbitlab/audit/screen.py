@@ -1,5 +1,7 @@
 """The report on the screen: what failed in full, what cannot be seen with who must look, and the rest in a line each."""
 
+import os.path
+
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
@@ -19,7 +21,7 @@ def show(report: Report, console: Console | None = None) -> None:
     console = console or Console(highlight=False)
     console.print(f"[bold]{escape(heading(report))}[/]\n{escape(source(report))}")
     for section in sections(report.results):
-        console.print(f"\n[bold]{section.checklist}: {section.name}[/]  {_counted(section.results)}")
+        console.print(f"\n[bold]{section.title}[/]  {_counted(section.results)}")
         console.print(Padding(_table(section.results, section.checklist), (0, 0, 0, 1)))
     console.print(f"\n{_counted(report.results)}", soft_wrap=True)
     console.print("What an unseen item needs is somebody who looks: all of it, with reasons, is in --html FILE and --json.", style="dim")
@@ -53,6 +55,12 @@ def _table(results: tuple[Result, ...], checklist: str) -> Table:
     return table
 
 
+def _place(lesson: str) -> str:
+    """A path with the heading in words: it breaks between words, where a narrow screen needs it."""
+    path, _, anchor = os.path.normpath(lesson).partition("#")
+    return f"{path}, {anchor.replace('-', ' ')}" if anchor else path
+
+
 def _lines(result: Result, full: bool) -> list[str]:
     item, finding = result.item, result.finding
     if not full:
@@ -60,10 +68,11 @@ def _lines(result: Result, full: bool) -> list[str]:
     title = f"[bold]{escape(item.title)}[/]" if finding.verdict is Verdict.FAIL else escape(item.title)
     lines = [f"{title} [dim]{item.id}[/]"]
     if finding.verdict is Verdict.FAIL:
-        lines.append(escape(finding.saw + (f" {some(finding.objects)}." if finding.objects else "")))
+        lines.append(escape(finding.saw))
+        lines += [f"[dim]Which:[/] {escape(some(finding.objects))}"] if finding.objects else []
         lines.append(f"[dim]Why:[/] {escape(item.why)}")
         lines.append(f"[dim]Mend:[/] {escape(finding.mend or item.mend)}")
-        lines += [f"[dim]Lesson:[/] [cyan]{lesson}[/]" for lesson in item.lessons[:1]]
+        lines.append(f"[dim]Learn:[/] [cyan]{_place(item.lessons[0])}[/]")
     elif finding.verdict is Verdict.UNSEEN:
         lines.append(escape(finding.saw))
         lines.append(f"[dim]Look:[/] {escape(item.look)}")

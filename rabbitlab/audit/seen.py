@@ -34,6 +34,13 @@ class Seen:
         self._asked.append(name)
         return self._parts[name]
 
+    def get(self, name: str, otherwise: Any = None) -> Any:
+        """A part, or *otherwise* where it could not be read."""
+        try:
+            return self[name]
+        except Unseen:
+            return otherwise
+
     def __contains__(self, name: str) -> bool:
         """Whether the part was read."""
         return name not in self.unread and name in self._parts
