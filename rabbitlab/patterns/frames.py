@@ -7,12 +7,14 @@ the same for every message; the tests compare the rest with pika's, byte for byt
 
 import copy
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterator
 from functools import lru_cache
+from os import urandom
 
 from pika import frame, spec
 
 CHANNEL = 1  # the publisher's only one
+SMALL = spec.FRAME_MIN_SIZE - spec.FRAME_HEADER_SIZE - spec.FRAME_END_SIZE  # bytes of a body that one frame holds, whatever is agreed
 OVERHEAD = spec.FRAME_HEADER_SIZE + spec.FRAME_END_SIZE  # bytes of a frame beside its payload
 BASIC = spec.BasicProperties.INDEX
 FLAGS = spec.BasicProperties.FLAG_DELIVERY_MODE | spec.BasicProperties.FLAG_MESSAGE_ID
@@ -50,18 +52,15 @@ def header_frame(size: int, message_id: str, delivery_mode: int, properties: spe
     return frame.Header(CHANNEL, size, mine).marshal()
 
 
-def pieces(head: bytes, body: bytes, frame_max: int) -> Iterable[bytes]:
-    """A whole message.
-
-    Args:
-        head: Its method frame and its header frame.
-        body: Empty has no frame at all.
-        frame_max: Bytes of a frame at most, as agreed with the node; 0 for no limit.
-    """
-    yield head
+def body_frames(body: bytes, frame_max: int) -> Iterator[bytes]:
+    """The body, in frames of at most *frame_max* bytes, as agreed with the node; 0 is no limit. An empty body has no frame."""
     most = (frame_max - OVERHEAD) if frame_max else len(body)
     for start in range(0, len(body), most or 1):
-        part = body if len(body) <= most else body[start : start + most]
-        yield _BODY.pack(spec.FRAME_BODY, CHANNEL, len(part))
-        yield part
-        yield END
+        part = body[start : start + most]
+        yield _BODY.pack(spec.FRAME_BODY, CHANNEL, len(part)) + part + END
+
+
+def new_id() -> str:
+    """A random UUID (version 4), as of :mod:`uuid`, which takes longer over it than over everything else about a message."""
+    random = urandom(16).hex()
+    return f"{random[:8]}-{random[8:12]}-4{random[13:16]}-{'89ab'[int(random[16], 16) & 3]}{random[17:20]}-{random[20:]}"

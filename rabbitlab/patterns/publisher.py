@@ -6,24 +6,28 @@ connection is made again, to another node where need be, and what was not answer
 """
 
 import logging
+import os
 import time
-import uuid
+import weakref
 from types import TracebackType
 
 from pika.connection import Parameters
 from pika.spec import BasicProperties
 
 from .connecting import Addresses, parameters
-from .frames import header_frame, method_frame
+from .frames import SMALL, body_frames, header_frame, method_frame, new_id
 from .metrics import Metrics
 from .receipt import ERRORS, Outcome, Receipt
 from .retry import Backoff
+from .sender import Sender
 from .window import Window
-from .wire import Wire
 
 log = logging.getLogger(__name__)
 PERSISTENT, TRANSIENT = 2, 1
 BACKOFF = Backoff()
+
+
+_made: "weakref.WeakSet[ReliablePublisher]" = weakref.WeakSet()
 
 
 class ReliablePublisher:
@@ -44,7 +48,7 @@ class ReliablePublisher:
     What it leaves to you: whether to publish again what came back (RETURNED, no use), was not taken (NACKED, later), or is UNKNOWN (under
     the same id). And to close it: a program that ends without loses what is open.
 
-    Make one after a fork, never before: a thread and a socket do not survive it.
+    Make one after a fork, never before: a thread does not survive it. In the child, a publisher of the parent takes no messages.
 
     Args:
         urls: As for :func:`~rabbitlab.patterns.connecting.parameters`.
@@ -81,18 +85,19 @@ class ReliablePublisher:
         self._name = name
         self._deadline = deadline
         self._window = Window(window, metrics)
-        self._wire = Wire(nodes, self._window, name=name, backoff=backoff, patience=patience, metrics=metrics)
-        self._wire.start()
+        self._sender = Sender(nodes, self._window, name=name, backoff=backoff, patience=patience, metrics=metrics)
+        self._sender.start()
+        _made.add(self)
 
     @property
     def connected(self) -> bool:
         """Whether messages can be sent at the moment."""
-        return self._wire.ready and not self._wire.blocked
+        return self._sender.ready and not self._sender.blocked
 
     @property
     def blocked(self) -> bool:
         """Whether RabbitMQ takes no messages, because a node is short of memory or disk."""
-        return self._wire.blocked
+        return self._sender.blocked
 
     def publish(
         self,
@@ -128,14 +133,15 @@ class ReliablePublisher:
         if not isinstance(body, bytes):
             body = bytes(memoryview(body))  # a TypeError for a string, which has no bytes before it has an encoding
         if message_id is None:
-            message_id = (properties.message_id if properties else None) or str(uuid.uuid4())
-        head = method_frame(exchange, routing_key, mandatory) + header_frame(
-            len(body), message_id, PERSISTENT if persistent else TRANSIENT, properties
-        )
+            message_id = (properties.message_id if properties else None) or new_id()
+        mode = PERSISTENT if persistent else TRANSIENT
+        head = method_frame(exchange, routing_key, mandatory) + header_frame(len(body), message_id, mode, properties)
+        if len(body) <= SMALL:
+            head, body = head + b"".join(body_frames(body, 0)), b""
         until = time.monotonic() + (self._deadline if deadline is None else deadline)
         receipt = Receipt(message_id, exchange, routing_key, head, body, until, self._window)
         if self._window.put(receipt):
-            self._wire.wake()
+            self._sender.wake()
         return receipt
 
     def send(
@@ -199,7 +205,7 @@ class ReliablePublisher:
         """
         self._window.close("the publisher is closed")
         left = self.flush(timeout)
-        self._wire.stop()
+        self._sender.stop()
         if left:
             log.warning(
                 "%s: closed with %d messages open: %s", self._name, len(left), ", ".join(receipt.message_id for receipt in left[:5])
@@ -211,3 +217,12 @@ class ReliablePublisher:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _forget() -> None:
+    for publisher in _made:
+        publisher._window.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

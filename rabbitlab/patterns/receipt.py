@@ -68,8 +68,8 @@ class Receipt:
         self.reply_code = 0
         self.reply_text = ""
         self.attempts = 0
-        self._head = head  # its method and header frame, encoded; given up with the body once it is settled
-        self._body = body
+        self._head = head  # its method and header frame, and the body's where that is small; let go of once it is settled, as the body
+        self._body = body  # of a message that is not small
         self._until = until  # time.monotonic()
         self._holder = holder
         self._callbacks: tuple[Callable[[Receipt], object], ...] = ()

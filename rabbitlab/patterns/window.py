@@ -81,7 +81,8 @@ class Window:
                 raise PublisherClosed(str(self._closed)) from (None if isinstance(self._closed, str) else self._closed)
             if has_room:
                 self.open += 1
-                self._soonest = min(self._soonest, receipt._until)
+                if receipt._until < self._soonest:
+                    self._soonest = receipt._until
                 self.queue.append(receipt)
                 return len(self.queue) == 1  # otherwise somebody has woken it, or it cannot send at the moment
             self.open += 1
@@ -102,6 +103,12 @@ class Window:
         with self.lock:
             self._closed = self._closed or reason
             self._room.notify_all()
+
+    def forget(self) -> None:
+        """In a forked child, where that thread is not: whatever is open is the parent's."""
+        self.lock = threading.Lock()  # some thread may have held the old one
+        self._room = threading.Condition(self.lock)
+        self.end("it was made before this process was forked")
 
     # From here: the publisher's thread.
 
