@@ -25,8 +25,8 @@ from pika.exceptions import (
 )
 
 from rabbitlab.patterns import CircuitBreaker, CircuitOpen, Metrics, is_connection_trouble
-from tests.rooms import room  # noqa: F401  a fixture
 
+pytest_plugins = ["tests.rooms"]
 PATIENCE = 20.0  # seconds, for what takes milliseconds on an idle machine
 RETURNED = ReturnedMessage(pika.spec.Basic.Return(312, "NO_ROUTE"), pika.BasicProperties(), b"")
 ANSWERS = [
@@ -178,17 +178,20 @@ def test_open_fails_at_once_while_another_call_hangs():
     for _ in range(5):
         with pytest.raises(StreamLostError):
             breaker.call(fail, StreamLostError("gone"))
-    assert max_and_median(breaker) == "at once"
+    assert refused_in(breaker) == "at once"
     clock.now += 10
     trial = Hung(breaker)
     assert not trial.refused
-    assert max_and_median(breaker) == "at once"
+    assert refused_in(breaker) == "at once"
     early.end()
     trial.end()
 
 
-def max_and_median(breaker) -> str:
-    """How long 16 threads wait to be refused, 200 times each: ``at once``, or the numbers."""
+def refused_in(breaker) -> str:
+    """How long 16 threads wait to be refused, 200 times each: ``at once``, or the numbers.
+
+    The best of three: on a busy machine a thread may wait for a processor. Behind a lock that is held it would wait each time.
+    """
 
     def measure() -> list[float]:
         waited = []
@@ -199,9 +202,12 @@ def max_and_median(breaker) -> str:
             waited.append(time.perf_counter() - began)
         return waited
 
-    waited = sorted(seconds for each in together(16, measure) for seconds in each)
-    median, high = waited[len(waited) // 2], waited[len(waited) * 99 // 100]
-    return "at once" if median <= 0.001 and high <= 0.010 else f"median {median * 1000:.2f} ms, 99 % {high * 1000:.2f} ms"
+    for _ in range(3):
+        waited = sorted(seconds for each in together(16, measure) for seconds in each)
+        median, high = waited[len(waited) // 2], waited[len(waited) * 99 // 100]
+        if median <= 0.001 and high <= 0.010:
+            return "at once"
+    return f"median {median * 1000:.2f} ms, 99 % {high * 1000:.2f} ms"
 
 
 @pytest.mark.parametrize("works_again", [True, False])
@@ -407,7 +413,7 @@ TestBreaker = Breaker.TestCase
 
 
 @pytest.mark.cluster
-def test_on_a_broker_answers_do_not_count_and_a_lost_connection_does(room):  # noqa: F811
+def test_on_a_broker_answers_do_not_count_and_a_lost_connection_does(room):
     room.channel().queue_declare(queue="orders", durable=True)
     breaker = CircuitBreaker(threshold=1)
 

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import pika
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.connection import Parameters, URLParameters
-from pika.exceptions import AMQPConnectionError, AMQPError, ProbableAccessDeniedError, ProbableAuthenticationError
+from pika.exceptions import AMQPConnectionError, AMQPError, AuthenticationError, ProbableAccessDeniedError, ProbableAuthenticationError
 
 #: The connection is gone, or could not be made. ``AMQPConnectorException``, which is no ``AMQPError``, comes from a node that takes the TCP
 #: connection and then says nothing; ``OSError`` from the network. ``AMQPError`` includes what RabbitMQ says about one message or one
@@ -62,11 +62,13 @@ def parameters(
 
 
 def login_refused(error: BaseException) -> bool:
-    """Whether RabbitMQ said no to user, password or virtual host, which asking again will not change.
+    """Whether RabbitMQ said no to user, password, kind of login or virtual host, which asking again will not change.
 
     pika suspects it (``Probable...Error``) of each connection that ends during the login, that to a dying node too. Here it is true only
     where RabbitMQ gave the reason itself: 403, or 530 where that is not about a limit of connections, which others may leave again.
     """
+    if isinstance(error, AuthenticationError):
+        return True  # the node offers no such login: EXTERNAL, for instance
     if not isinstance(error, ProbableAuthenticationError | ProbableAccessDeniedError):
         return False
     reason = str(error)
