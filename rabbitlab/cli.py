@@ -207,6 +207,20 @@ def faults(
 
 
 @app.command(rich_help_panel=WRITE)
+def bench(
+    rounds: Annotated[int, typer.Option("--rounds", help="How often each contender runs.")] = 5,
+    seconds: Annotated[float, typer.Option("--seconds", help="For how long each publishes.")] = 2.0,
+    everything: Annotated[bool, typer.Option("--all", help="Also every notebook, and the start of the cluster: it is stopped.")] = False,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there too.")] = None,
+    chart: Annotated[Path | None, typer.Option("--chart", metavar="FILE", help="Draw them there, as SVG.")] = None,
+):
+    """Measure the production patterns against the limit and against other clients, on the live cluster."""
+    from rabbitlab import bench
+
+    sys.exit(bench.run(rounds=rounds, seconds=seconds, everything=everything, json_file=json, chart=chart))
+
+
+@app.command(rich_help_panel=WRITE)
 def test(yes: Yes = False):  # noqa: PT028 - a command, no test
     """Everything: lint, tests, site, verify, notebooks, browser."""
     from rabbitlab import everything
