@@ -21,6 +21,7 @@ from rabbitlab.nodes import HOST, NODES
 QUEUE, DEAD = "orders", "orders.dead"
 PROGRAMS = "tests.fault_matrix.programs"
 RETRIES = {"limit": 4, "base": 0.5, "factor": 2.0, "cap": 5.0}  # of a consumer of ours: calls of a handler, and seconds
+PREFETCH = 50  # messages
 RATE = 150  # messages a second
 STARTED_WITHIN = 30  # seconds
 FLOWS_WITHIN = 90  # seconds: far above every limit, so that a late recovery is measured and not cut off
@@ -132,8 +133,9 @@ class Scene:
             "retries": RETRIES,
         }
         publisher = {"number": MESSAGES, "rate": RATE, "seed": self.random.randrange(1 << 30)} if role == "publisher" else {}
+        consumer = {"prefetch": PREFETCH} if role == "consumer" else {}
         own = getattr(self.row, role, {})
-        return {**common, "careless": self.programs == "careless", **publisher, **own, **more}
+        return {**common, "careless": self.programs == "careless", **publisher, **consumer, **own, **more}
 
     def declare(self) -> dict:
         """Have the administrator's program declare the queues, and let the policy of the row apply to them."""
@@ -379,7 +381,7 @@ class Scene:
     def _end_publishers(self) -> None:
         for program in self.publishers:
             program.ask_to_end()
-        longest = MESSAGES / RATE + 2 * FLOWS_WITHIN
+        longest = MESSAGES / self.row.publisher.get("rate", RATE) + 2 * FLOWS_WITHIN
         self.wait(lambda: all(program.status is not None for program in self.publishers), longest, "the publisher has sent everything")
         for program in self.publishers:
             self.check(program.ended(1) and program.status == 0, f"the publisher ended with {program.status}: {program.last_words()}")

@@ -16,7 +16,8 @@ DEAD_WITHIN = 2.0  # seconds
     "poison",
     "poison",
     limit=2,
-    publisher={"special": {"raise": POISON}},
+    # Slowly: what is tried again waits behind what is ready, too, and only its own wait is judged.
+    publisher={"special": {"raise": POISON}, "rate": 50},
 )
 def poison(scene: Scene) -> Iterator[None]:
     """Messages that nobody can handle: so many calls, each later than the one before, then the dead letter queue; the others flow."""

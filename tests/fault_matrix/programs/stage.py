@@ -26,7 +26,7 @@ class Stage:
 
     Attributes:
         options: What the runner asks for.
-        ledger: Shared by all programs of the scene.
+        ledger, notebook: The scene's ledger, shared by all its programs; with and without waiting for the disk.
         ended: Set when the runner wants it to end.
     """
 
@@ -35,7 +35,8 @@ class Stage:
         logging.getLogger("rabbitlab").setLevel(logging.INFO)
         logging.getLogger("pika").setLevel(logging.CRITICAL)
         self.options: dict = json.loads(sys.argv[1])
-        self.ledger = Ledger(self.options["ledger"])
+        self.ledger = Ledger(self.options["ledger"])  # on the disk: confirms and effects
+        self.notebook = Ledger(self.options["ledger"], sync=False)  # in the same file: what is only begun
         self.ended = threading.Event()
         self._going = threading.Event()
         self._going.set()
@@ -74,7 +75,7 @@ class Stage:
         Returns:
             What else the message asks for, the first time: ``ack``, to be acknowledged twice.
         """
-        self.ledger.start(id)
+        self.notebook.start(id)
         told = json.loads(payload)
         if told["do"] == "raise":
             raise ValueError(f"order {id} cannot be read")

@@ -27,7 +27,7 @@ class Book:
 
     def publish(self, publisher: ReliablePublisher, id: str, body: bytes) -> None:
         """One message."""
-        self._stage.ledger.invoke(id)
+        self._stage.notebook.invoke(id)
         began = time.monotonic()
         try:
             receipt = publisher.publish(body, routing_key=self._stage.options["queue"], message_id=id)

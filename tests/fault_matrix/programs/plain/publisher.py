@@ -22,7 +22,7 @@ def main() -> None:
     stage.tell("ready", special=stage.special())
     longest = 0.0
     for id, body in stage.orders(flush=lambda: None):
-        stage.ledger.invoke(id)
+        stage.notebook.invoke(id)
         began = time.monotonic()
         properties = pika.BasicProperties(message_id=id, delivery_mode=2)
         while True:
