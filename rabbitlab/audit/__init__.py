@@ -179,7 +179,14 @@ def _pattern(important: str | None) -> re.Pattern | None:
 
 
 def _tell(report: Report, as_json: bool, html: str | None) -> None:
-    if not as_json:
-        from rabbitlab.audit import screen
+    from rabbitlab.audit import as_json as document
+    from rabbitlab.audit import page, screen
 
+    if html:
+        page.write(report, html)
+    if as_json:
+        print(document.text(report))
+    else:
         screen.show(report)
+        if html:
+            print(f"The page: {html}")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from ssl import SSLContext
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,9 +39,11 @@ def of_nodes(addresses: Sequence[str], tls: SSLContext, *, asked_for: bool) -> t
     nodes: list[str] = []
     lost: dict[str, float] = {}
     problem = ""
-    for address in addresses:
+    with ThreadPoolExecutor(max_workers=8) as threads:
+        answers = [threads.submit(_metrics, address, tls) for address in addresses]
+    for answer in answers:
         try:
-            text = _metrics(address, tls)
+            text = answer.result()
         except Mendable as error:
             if asked_for:
                 raise
