@@ -19,7 +19,7 @@ class Book:
 
     def __init__(self, stage: Stage):
         self._stage = stage
-        self._open: dict[str, float] = {}
+        self._open: dict[str, tuple[float, Receipt]] = {}
         self._lock = threading.Lock()
         self.longest_call = self.longest_outcome = 0.0
         self.most_in_flight = 0
@@ -36,14 +36,16 @@ class Book:
             raise
         self.longest_call = max(self.longest_call, time.monotonic() - began)
         with self._lock:
-            self._open[id] = began
+            self._open[id] = (began, receipt)
         receipt.add_done_callback(self._settled)
         with self._lock:
-            self.most_in_flight = max(self.most_in_flight, len(self._open))
+            if len(self._open) > self.most_in_flight:  # some of these may be settled, and their callback on its way
+                in_flight = sum(not receipt.done() for _, receipt in self._open.values())
+                self.most_in_flight = max(self.most_in_flight, in_flight)
 
     def _settled(self, receipt: Receipt) -> None:
         with self._lock:
-            took = time.monotonic() - self._open.pop(receipt.message_id)
+            took = time.monotonic() - self._open.pop(receipt.message_id)[0]
             self.longest_outcome = max(self.longest_outcome, took)
         match receipt.outcome:
             case Outcome.CONFIRMED:
