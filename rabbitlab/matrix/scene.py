@@ -202,11 +202,11 @@ class Scene:
     def fault(self, fault: AbstractContextManager, name: str = "") -> Iterator[Mark]:
         """A fault of :mod:`rabbitlab.faults`, or another context manager, as the scene's own."""
         mark = Mark(name, time.monotonic())
-        self.say(name or "the fault begins")
         try:
             with fault as made:
                 mark.began, mark.name = getattr(made, "began", mark.began), name or getattr(made, "name", "fault")
                 self.marks.append(mark)
+                self.say(f"{mark.name}{''.join(f' ({note})' for note in self.notes[-1:])}")
                 try:
                     yield mark
                 finally:

@@ -49,17 +49,17 @@ class Progress:
 def table(rows: list[Row], found: list[dict], programs: str) -> Table:
     """One line for each row that has a result."""
     drawn = Table(box=None, header_style="bold", pad_edge=False)
-    drawn.add_column("fault")
+    drawn.add_column("fault", no_wrap=True)
     for head in ("runs", "lost", "unexpected", "duplicated", "longest gap", "limit"):
         drawn.add_column(head, justify="right")
-    drawn.add_column("verdict")
+    drawn.add_column("verdict", no_wrap=True)
     for row in rows:
         theirs = results.of(found, row.name, programs)
         failed = [one for one in found if one["row"] == row.name and one["programs"] == programs and one["verdict"] == INFRASTRUCTURE]
         if theirs:
-            drawn.add_row(row.title, *_figures(results.summed(theirs), row), _verdict(results.summed(theirs)["verdict"]))
+            drawn.add_row(row.name, *_figures(results.summed(theirs), row), _verdict(results.summed(theirs)["verdict"]))
         elif failed:
-            drawn.add_row(row.title, "0", *["-"] * 5, _verdict(INFRASTRUCTURE))
+            drawn.add_row(row.name, "0", *["-"] * 5, _verdict(INFRASTRUCTURE))
     return drawn
 
 
