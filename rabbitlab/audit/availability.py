@@ -1,7 +1,7 @@
 """Production readiness: high availability."""
 
 from rabbitlab.audit.queues import REPLICATED, important, kind, names, number, some
-from rabbitlab.audit.seen import Seen, Unseen
+from rabbitlab.audit.seen import Seen
 from rabbitlab.audit.verdict import Finding, Section, failed, not_applicable, passed, unseen
 from rabbitlab.audit.versions import since
 
@@ -96,8 +96,6 @@ def partition_handling(seen: Seen) -> Finding:
     partitioned = [node["name"] for node in seen["nodes"] if node.get("partitions")]
     if partitioned:
         return failed("Nodes report that the cluster was split in two.", partitioned, "Mend the network, then restart one part.")
-    if "config" not in seen:
-        raise Unseen("It stands in rabbitmq.conf, which was not given.")
     strategy = seen["config"].get(PARTITION_KEYS[0])
     if since(seen, 4, 3):
         if strategy or any(key.startswith(PARTITION_KEYS[0]) for key in seen["config"]):
