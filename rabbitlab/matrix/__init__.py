@@ -17,7 +17,7 @@ from rabbitlab.errors import Mendable
 from rabbitlab.ledger import Ledger
 from rabbitlab.matrix import results
 from rabbitlab.matrix.judging import HELD, INFRASTRUCTURE, judged
-from rabbitlab.matrix.row import ROWS, Row
+from rabbitlab.matrix.row import MESSAGES, ROWS, Row
 from rabbitlab.matrix.scene import Missed, Scene
 from rabbitlab.units import ROOT, STATE
 
@@ -80,7 +80,14 @@ def chosen(names: list[str]) -> list[Row]:
     return [ROWS[name] for name in names or ROWS]
 
 
-def play(row: Row, number: int = 0, seed: int = 0, programs: str = "patterns", say: Callable[[str], None] = lambda sentence: None) -> dict:
+def play(
+    row: Row,
+    number: int = 0,
+    seed: int = 0,
+    programs: str = "patterns",
+    say: Callable[[str], None] = lambda sentence: None,
+    messages: int = MESSAGES,
+) -> dict:
     """One run of one row, on a cluster that is whole before it and after it.
 
     Args:
@@ -89,6 +96,7 @@ def play(row: Row, number: int = 0, seed: int = 0, programs: str = "patterns", s
         seed: Of what is left to chance.
         programs: As of :func:`run`.
         say: Is given what happens.
+        messages: How many are sent at least.
 
     Returns:
         The result; its ``verdict`` is ``infrastructure`` where the run says nothing about the programs, for the reason in ``error``.
@@ -99,7 +107,7 @@ def play(row: Row, number: int = 0, seed: int = 0, programs: str = "patterns", s
     with lock.exclusive() if row.alone else lock.shared():
         try:
             healing.before_use(say)
-            result |= _played(row, number, seed, folder, programs, say)
+            result |= _played(Scene(row, seed, number, folder, programs, say, messages))
             healing.before_use(say)
         except Exception as error:  # what is no promise missed is no verdict either
             folder.mkdir(parents=True, exist_ok=True)
@@ -108,23 +116,21 @@ def play(row: Row, number: int = 0, seed: int = 0, programs: str = "patterns", s
     return result | {"seconds": round(time.monotonic() - began, 1)}
 
 
-def _played(row: Row, number: int, seed: int, folder: Path, programs: str, say: Callable[[str], None]) -> dict:
-    with Scene(row, seed, number, folder, programs, say) as scene:
-        playing = row.play(scene)
+def _played(scene: Scene) -> dict:
+    with scene:
+        playing = scene.row.play(scene)
         missed = _step(playing, scene)
         verdict = scene.finish()
         if not missed:
             _step(playing, scene)
         playing.close()
         result = judged(scene, verdict)
-        failed = result["verdict"] != HELD
-        drawn = Path(folder / "timeline.svg")
-        if failed:
-            title = f"{row.title}, seed {seed}: {result['verdict']}"
-            Ledger(scene.ledger, sync=False).timeline(scene.marks, verdict, title).save(drawn)
-        faults = [vars(mark) for mark in scene.marks]
-    ledger = scene.ledger if failed else _packed(scene.ledger)
-    return result | {"faults": faults, "ledger": shown(ledger)} | ({"timeline": shown(drawn)} if failed else {})
+    result["faults"] = [vars(mark) for mark in scene.marks]
+    if result["verdict"] == HELD:
+        return result | {"ledger": shown(_packed(scene.ledger))}
+    title = f"{scene.row.title}: {result['verdict']}"
+    drawn = Ledger(scene.ledger, sync=False).timeline(scene.marks, verdict, title).save(scene.folder / "timeline.svg")
+    return result | {"ledger": shown(scene.ledger), "timeline": shown(drawn)}
 
 
 def _step(playing, scene: Scene) -> bool:

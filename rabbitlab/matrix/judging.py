@@ -1,7 +1,6 @@
 """Judge a run: by the ledger for safety, by the clock and by what the programs report for the promises with a number."""
 
 from rabbitlab.ledger import DONE, SENT, Verdict
-from rabbitlab.matrix.row import MESSAGES
 from rabbitlab.matrix.scene import Scene
 from rabbitlab.matrix.watch import longest_gap
 
@@ -51,7 +50,7 @@ def _check_numbers(scene: Scene, verdict: Verdict, gap: float) -> None:
     if limit is not None:
         what = "messages flowed again after" if scene.row.after else "nothing was handled for"
         scene.check(gap <= limit, f"{what} {gap:.1f} s, {limit:g} s at most")
-    scene.check(verdict.counts["sent"] >= MESSAGES, f"only {verdict.counts['sent']} messages were sent, {MESSAGES} at least")
+    scene.check(verdict.counts["sent"] >= scene.messages, f"only {verdict.counts['sent']} messages were sent, {scene.messages} at least")
     scene.check(not (left := scene.watch.open()), f"{len(left)} messages are neither confirmed, failed nor unknown to their publisher")
     scene.check(not scene.ready, f"{len(scene.ready)} messages are still in a queue")
     spurious = [id for id in scene.dead if scene.special().get(id) != "raise"]

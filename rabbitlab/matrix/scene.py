@@ -27,7 +27,7 @@ STARTED_WITHIN = 30  # seconds
 FLOWS_WITHIN = 90  # seconds: far above every limit, so that a late recovery is measured and not cut off
 DRAINED_WITHIN = 150  # seconds
 PARKED = 3  # seconds after which a queue takes back what an unreachable consumer has; 60 by default
-LATE = 75  # seconds after the last heal: what has not come by then does not come
+LATE = 20  # seconds after the last heal: what has not come by then, with PARKED as it is, does not come
 SETTLED = 1.0  # seconds for which messages flow again before the publisher may end
 
 
@@ -62,6 +62,7 @@ class Scene:
         folder: For ledger, logs and picture; made.
         programs: Which of the programs play: ``patterns``, or ``plain`` and ``careless`` to see what they are spared.
         say: Is given what happens, one sentence each.
+        messages: How many are sent at least.
 
     Attributes:
         random: Made of the seed.
@@ -76,8 +77,8 @@ class Scene:
         restarts: How often that was done.
     """
 
-    def __init__(self, row: Row, seed: int, number: int, folder: Path, programs: str, say: Callable[[str], None]):
-        self.row, self.number, self.folder, self.say = row, number, folder, say
+    def __init__(self, row: Row, seed: int, number: int, folder: Path, programs: str, say: Callable[[str], None], messages: int = MESSAGES):
+        self.row, self.number, self.folder, self.say, self.messages = row, number, folder, say, messages
         self.random = random.Random(seed)
         self.programs = programs
         folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +133,7 @@ class Scene:
             "folder": str(self.folder),
             "retries": RETRIES,
         }
-        publisher = {"number": MESSAGES, "rate": RATE, "seed": self.random.randrange(1 << 30)} if role == "publisher" else {}
+        publisher = {"number": self.messages, "rate": RATE, "seed": self.random.randrange(1 << 30)} if role == "publisher" else {}
         consumer = {"prefetch": PREFETCH} if role == "consumer" else {}
         own = getattr(self.row, role, {})
         return {**common, "careless": self.programs == "careless", **publisher, **consumer, **own, **more}
@@ -381,7 +382,7 @@ class Scene:
     def _end_publishers(self) -> None:
         for program in self.publishers:
             program.ask_to_end()
-        longest = MESSAGES / self.row.publisher.get("rate", RATE) + 2 * FLOWS_WITHIN
+        longest = self.messages / self.row.publisher.get("rate", RATE) + 2 * FLOWS_WITHIN
         self.wait(lambda: all(program.status is not None for program in self.publishers), longest, "the publisher has sent everything")
         for program in self.publishers:
             self.check(program.ended(1) and program.status == 0, f"the publisher ended with {program.status}: {program.last_words()}")
