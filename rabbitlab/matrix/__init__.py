@@ -103,8 +103,9 @@ def play(
     """
     folder = FOLDER / f"{row.name}-{time.strftime('%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     result = {"row": row.name, "programs": programs, "run": number, "seed": seed, "at": time.strftime("%Y-%m-%d %H:%M:%S")}
-    began = time.monotonic()
     with lock.exclusive() if row.alone else lock.shared():
+        began = time.monotonic()
+        say("it is our turn on the cluster")
         try:
             healing.before_use(say)
             result |= _played(Scene(row, seed, number, folder, programs, say, messages))

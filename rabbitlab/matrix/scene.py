@@ -100,6 +100,7 @@ class Scene:
         room.sweep()
         self._room = room.Room(f"attempt-faults-{self.row.name}-{secrets.token_hex(3)}")
         try:
+            self._lift_limits()
             self.declare()
         except BaseException:
             self._room.remove()
@@ -110,6 +111,12 @@ class Scene:
         for program in self.publishers + self.consumers + self._ended:
             program.end()
         self._room.remove()
+
+    def _lift_limits(self) -> None:
+        """Let it have no limits. To keep a limit of connections, each login asks every node how many it has, also one that is cut off."""
+        for kind, limits in (("vhost-limits", room.VHOST_LIMITS), ("user-limits", room.USER_LIMITS)):
+            for limit in limits:
+                broker.api(broker.path(kind, self.vhost, limit), "DELETE")
 
     # The stage
 
