@@ -138,7 +138,7 @@ class ReliablePublisher:
         head = method_frame(exchange, routing_key, mandatory) + header_frame(len(body), message_id, mode, properties)
         if len(body) <= SMALL:
             head, body = head + b"".join(body_frames(body, 0)), b""
-        until = time.monotonic() + (self._deadline if deadline is None else deadline)
+        until = self._window.clock() + (self._deadline if deadline is None else deadline)
         receipt = Receipt(message_id, exchange, routing_key, head, body, until, self._window)
         if self._window.put(receipt):
             self._sender.wake()

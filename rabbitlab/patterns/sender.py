@@ -6,7 +6,6 @@ Nothing but this thread touches pika, which is not thread-safe. Between two thin
 import functools
 import logging
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -134,7 +133,7 @@ class Sender:
             log.error("%s: %s refused the login, so nothing is sent any more: %s", self._name, self._node, reason)
             self._give_everything_up(error)
             return
-        wait = self._rounds.failed(time.monotonic() - self._since if self._since else None)
+        wait = self._rounds.failed(self._window.clock() - self._since if self._since else None)
         if wait is None:
             log.error("%s: no connection to any node, and no attempt left: %s", self._name, reason)
             self._give_everything_up(error)
@@ -151,7 +150,7 @@ class Sender:
     def _on_unblocked(self, _: object, __: object) -> None:
         self.blocked = False
         self._window.trouble = ""
-        self._window.heard = time.monotonic()
+        self._window.heard = self._window.clock()
         log.info("%s: %s takes messages again; %d wait", self._name, self._node, self._window.open)
         self._send()
 
@@ -176,7 +175,7 @@ class Sender:
     # Its channel.
 
     def _open_channel(self, connection: Connection) -> None:
-        self._window.heard = time.monotonic()
+        self._window.heard = self._window.clock()
         if connection is self._connection and connection.is_open:
             connection.channel(channel_number=CHANNEL, on_open_callback=self._on_channel)
 
@@ -189,13 +188,13 @@ class Sender:
 
     def _on_confirming(self, channel: Channel, _: object) -> None:
         self._channel, self.ready = channel, True
-        self._window.heard = time.monotonic()
+        self._window.heard = self._window.clock()
         self._window.trouble = ""
         if self._since is None:  # not just another channel
             again = sum(receipt.attempts > 0 for receipt in self._window.pending())
             log.info("%s: connected to %s%s", self._name, self._node, f"; {again} messages are sent again" if again else "")
             self._metrics.reconnects.inc(int(self._connected_before))
-            self._since, self._connected_before = time.monotonic(), True
+            self._since, self._connected_before = self._window.clock(), True
         self._send()
 
     def _on_channel_closed(self, channel: Channel, reason: BaseException) -> None:
@@ -248,7 +247,7 @@ class Sender:
         self._send()
 
     def _tick(self) -> None:
-        now = time.monotonic()
+        now = self._window.clock()
         if late := self._window.expire(now):
             log.warning("%s: gave up %d messages: %s", self._name, len(late), late[0].reply_text)
         self._watch(now)

@@ -29,6 +29,7 @@ class Window:
         open: How many messages are neither confirmed nor given up.
         queue: Those to be sent, the next one first. Under the lock.
         sent: Delivery tag on this channel, and what was sent by it and not answered. Changed under the lock by the publisher's thread only.
+        clock: As given.
         heard: When RabbitMQ answered last, or when the first message went out that it has to answer.
         trouble: Why nothing is sent at the moment, for the receipts that are given up meanwhile.
     """
@@ -44,7 +45,7 @@ class Window:
         self.heard = clock()
         self.trouble = ""
         self._owner = 0  # the publisher's thread
-        self._clock = clock
+        self.clock = clock
         self._room = threading.Condition(self.lock)
         self._waiting = 0  # threads that wait for room
         self._enough = max(1, size // 8)  # of room, to wake them: a thread woken for one message costs more than the message
@@ -108,6 +109,8 @@ class Window:
         """In a forked child, where that thread is not: whatever is open is the parent's."""
         self.lock = threading.Lock()  # some thread may have held the old one
         self._room = threading.Condition(self.lock)
+        for receipt in self._everything():
+            receipt._callbacks = ()
         self.end("it was made before this process was forked")
 
     # From here: the publisher's thread.
@@ -121,7 +124,7 @@ class Window:
         taken: list[Receipt] = []
         with self.lock:
             if not self.sent:
-                self.heard = self._clock()
+                self.heard = self.clock()
             allowed = self.size - len(self.sent)
             if self._suspects:
                 allowed = 0 if self.sent else min(self._few, self.size)
@@ -139,7 +142,7 @@ class Window:
         """RabbitMQ has said CONFIRMED or NACKED for a tag, or for all up to it."""
         settled = 0
         with self.lock:
-            self.heard = self._clock()
+            self.heard = self.clock()
             tags = range(tag, tag + 1)
             if multiple:
                 tags = range(self._lowest, (tag or self._tag) + 1)  # 0 is all of them
@@ -171,7 +174,7 @@ class Window:
         """
         said = (message_id, exchange, routing_key)
         with self.lock:
-            self.heard = self._clock()
+            self.heard = self.clock()
             for receipt in self.sent.values():  # they come back in the order in which they were sent
                 if receipt.outcome is None and (receipt.message_id, receipt.exchange, receipt.routing_key) == said:
                     self._settle(receipt, Outcome.RETURNED, text, code)
@@ -267,7 +270,7 @@ class Window:
             while not self._closed:
                 if self.open < self.size:
                     return True
-                if not self._room.wait(until - self._clock()) and self.open >= self.size:
+                if not self._room.wait(until - self.clock()) and self.open >= self.size:
                     return False
             return False
         finally:
