@@ -111,7 +111,7 @@ CASES = [
             "queues",
             queue("vain", effective_policy_definition={"dead-letter-exchange": "dead", "dead-letter-strategy": "at-least-once"}),
         ),
-        "do not get it",
+        "in vain",
     ),
     ("retry-backoff", PASS, as_it_is, "1 s, 2 s"),
     ("retry-backoff", PASS, only("queues", queue("orders", delayed_retry="failed")), "linear"),

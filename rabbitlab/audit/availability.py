@@ -1,6 +1,6 @@
 """Production readiness: high availability."""
 
-from rabbitlab.audit.queues import REPLICATED, important, kind, names, number, some
+from rabbitlab.audit.queues import REPLICATED, every, important, kind, names, number, some
 from rabbitlab.audit.seen import Seen
 from rabbitlab.audit.verdict import Finding, Section, failed, not_applicable, passed, unseen
 from rabbitlab.audit.versions import since
@@ -26,13 +26,13 @@ def odd_nodes(seen: Seen) -> Finding:
     nodes = seen["nodes"]
     stopped = [node["name"] for node in nodes if not node.get("running")]
     if stopped:
-        return failed(f"{len(stopped)} of {number(len(nodes), 'node')} do not run.", stopped, "Start it; its log says why it stopped.")
-    every = [node["name"] for node in nodes]
+        return failed(f"{number(len(stopped), 'node', 'do', of=len(nodes))} not run.", stopped, "Start it; its log says why it stopped.")
+    members = [node["name"] for node in nodes]
     if len(nodes) < FEWEST:
-        return failed(f"{number(len(nodes), 'node')}: the loss of one stops everything.", every)
+        return failed(f"{number(len(nodes), 'node')}: the loss of one stops everything.", members)
     if len(nodes) % 2 == 0:
-        return failed(f"{len(nodes)} nodes: one more than {len(nodes) - 1}, and it survives no more.", every)
-    return passed(f"{len(nodes)} nodes, and all run.", every)
+        return failed(f"{len(nodes)} nodes: one more than {len(nodes) - 1}, and it survives no more.", members)
+    return passed(f"{len(nodes)} nodes, and all run.", members)
 
 
 @SECTION.item(
@@ -56,10 +56,10 @@ def quorum_queues(seen: Seen) -> Finding:
     alone = [queue for queue in queues if kind(queue) not in REPLICATED]
     few = [queue for queue in queues if kind(queue) in REPLICATED and len(queue.get("members") or ()) < FEWEST]
     if alone or few:
-        said = [f"{number(len(alone), 'queue')} of {len(queues)} live on one node only"] if alone else []
-        said += [f"{number(len(few), 'queue')} have fewer than {FEWEST} members, so the loss of one stops them"] if few else []
+        said = [f"{number(len(alone), 'queue', 'live', of=len(queues))} on one node only"] if alone else []
+        said += [f"{number(len(few), 'queue', 'have')} fewer than {FEWEST} members, so the loss of one stops them"] if few else []
         return failed("; ".join(said) + ".", names(alone + few))
-    return passed(f"All {number(len(queues), 'queue')} have {FEWEST} members or more.")
+    return passed(f"{every(len(queues), 'queue', 'have')} {FEWEST} members or more.")
 
 
 @SECTION.item(

@@ -1,6 +1,6 @@
 """The deployment checklist, as far as it asks for something that the other one does not."""
 
-from rabbitlab.audit.queues import number, some
+from rabbitlab.audit.queues import every, number, some
 from rabbitlab.audit.seen import Seen
 from rabbitlab.audit.verdict import Finding, Section, failed, not_applicable, passed, unseen
 
@@ -23,7 +23,7 @@ def persistent_storage(seen: Seen) -> Finding:
     """Nodes that store in memory, or where a restart cleans up."""
     fleeting = [node["name"] for node in seen["nodes"] if node.get("type") == "ram" or str(node.get("db_dir", "")).startswith(FLEETING)]
     if fleeting:
-        return failed(f"{number(len(fleeting), 'node')} keep what they store in memory, or where a restart cleans up.", fleeting)
+        return failed(f"{number(len(fleeting), 'node', 'keep')} what they store in memory, or where a restart cleans up.", fleeting)
     folders = sorted({str(node["db_dir"]) for node in seen["nodes"] if node.get("db_dir")})
     return unseen(f"The nodes store in {some(folders, 1)}; what disk that is does not show.")
 
@@ -40,7 +40,7 @@ def monitoring(seen: Seen) -> Finding:
     """Nodes that Prometheus has no metrics of."""
     missed = [node["name"] for node in seen["nodes"] if node["name"] not in seen["watched"]]
     if missed:
-        return failed(f"Prometheus has no metrics of {number(len(missed), 'node')} of {len(seen['nodes'])}.", missed)
+        return failed(f"Prometheus has no metrics of {number(len(missed), 'node', of=len(seen['nodes']))}.", missed)
     return passed(f"Prometheus has metrics of all {number(len(seen['nodes']), 'node')}.")
 
 
@@ -61,8 +61,8 @@ def alerting(seen: Seen) -> Finding:
         return failed(f"{number(len(names), 'alert')}, and Prometheus knows no Alertmanager to tell.")
     silent = [name for name in dict.fromkeys(names) if name not in seen["rang"]]
     if silent:
-        return unseen(f"{number(len(silent), 'alert')} of {len(set(names))} have not rung in 30 days: {some(silent)}.", silent)
-    return passed(f"All {number(len(set(names)), 'alert')} have rung within 30 days, and an Alertmanager is told.")
+        return unseen(f"{number(len(silent), 'alert', 'have', of=len(set(names)))} not rung in 30 days: {some(silent)}.", silent)
+    return passed(f"{every(len(set(names)), 'alert', 'have')} rung within 30 days, and an Alertmanager is told.")
 
 
 @SECTION.item(
@@ -96,8 +96,8 @@ def resource_limits(seen: Seen) -> Finding:
     low = [node["name"] for node in nodes if node.get("disk_free_limit", 0) <= DISK_DEFAULT]
     few = [node["name"] for node in nodes if node.get("fd_total", FEWEST_FILES) < FEWEST_FILES]
     wrong = {
-        f"{number(len(free), 'virtual host')} have no limit of connections or queues": free,
-        f"{number(len(low), 'node')} stop publishers when 50 MB of disk are left, which is too late": low,
+        f"{number(len(free), 'virtual host', 'have')} no limit of connections or queues": free,
+        f"{number(len(low), 'node', 'stop')} publishers when 50 MB of disk are left, which is too late": low,
         f"{number(len(few), 'node')} may open fewer than {FEWEST_FILES} files and connections": few,
     }
     wrong = {said: things for said, things in wrong.items() if things}
@@ -124,10 +124,10 @@ def documentation(seen: Seen) -> Finding:
         return unseen("What is written down does not show.")
     bare = [rule["name"] for rule in seen["rules"] if not DESCRIBES & {key.lower() for key in rule.get("annotations", {})}]
     if bare:
-        return failed(f"{number(len(bare), 'alert')} of {len(seen['rules'])} do not say what they mean or what to do.", bare)
+        return failed(f"{number(len(bare), 'alert', 'do', of=len(seen['rules']))} not say what they mean or what to do.", bare)
     if not seen["rules"]:
         return not_applicable("There is no alert to explain.")
-    return unseen(f"All {number(len(seen['rules']), 'alert')} have a description; what else is written down does not show.")
+    return unseen(f"{every(len(seen['rules']), 'alert', 'have')} a description; what else is written down does not show.")
 
 
 DESCRIBES = {"description", "runbook", "runbook_url", "message"}

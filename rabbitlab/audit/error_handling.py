@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from rabbitlab.audit import rules
 from rabbitlab.audit.letters import Letters
-from rabbitlab.audit.queues import DEAD, Queue, important, kind, names, number, setting, shared, some, waits
+from rabbitlab.audit.queues import DEAD, Queue, every, important, kind, names, number, setting, shared, some, waits
 from rabbitlab.audit.seen import Seen
 from rabbitlab.audit.verdict import Finding, Section, failed, not_applicable, passed, unseen
 
@@ -31,9 +31,9 @@ def dead_letter_exchanges(seen: Seen) -> Finding:
     without = [queue for queue in queues if setting(queue, "dead-letter-exchange") is None]
     if without:
         quorum = sum(kind(queue) == "quorum" for queue in without)
-        saw = f"{number(len(without), 'queue')} of {len(queues)} have no dead letter exchange"
-        return failed(f"{saw}; {quorum} of them are quorum queues, which drop what fails.", names(without))
-    return passed(f"All {number(len(queues), 'queue')} have a dead letter exchange.")
+        saw = f"{number(len(without), 'queue', 'have', of=len(queues))} no dead letter exchange"
+        return failed(f"{saw}. Quorum queues among them, which drop what fails: {quorum}.", names(without))
+    return passed(f"{every(len(queues), 'queue', 'have')} a dead letter exchange.")
 
 
 @SECTION.item(
@@ -59,12 +59,12 @@ def dead_letters_kept(seen: Seen) -> Finding:
     asked = [queue for queue in queues if setting(queue, "dead-letter-strategy") == "at-least-once"]
     in_vain = [queue for queue in asked if kind(queue) != "quorum" or setting(queue, "overflow") != "reject-publish"]
     if in_vain:
-        saw = f"{number(len(in_vain), 'queue')} ask for at-least-once and do not get it, without a word."
+        saw = f"{number(len(in_vain), 'queue', 'ask')} for at-least-once in vain, and nobody is told."
         return failed(saw, names(in_vain), """It takes a quorum queue and "overflow": "reject-publish" beside it.""")
     once = [queue for queue in queues if queue not in asked]
     if once:
-        return failed(f"{number(len(once), 'queue')} of {len(queues)} send each dead letter once, and do not look after it.", names(once))
-    return passed(f"{number(len(queues), 'queue')} send dead letters until they have arrived, and all reach a queue.")
+        return failed(f"{number(len(once), 'queue', 'send', of=len(queues))} each dead letter once, without looking after it.", names(once))
+    return passed(f"{number(len(queues), 'queue', 'send')} dead letters until they have arrived, and there is a queue for them.")
 
 
 @SECTION.item(
@@ -144,10 +144,10 @@ def retry_limits(seen: Seen) -> Finding:
     quorum = [queue for queue in queues if kind(queue) == "quorum"]
     endless = [queue for queue in quorum if _limit(queue) is None]
     if endless:
-        return failed(f"{number(len(endless), 'quorum queue')} of {len(quorum)} have no delivery limit.", names(endless))
+        return failed(f"{number(len(endless), 'quorum queue', 'have', of=len(quorum))} no delivery limit.", names(endless))
     classic = [queue for queue in queues if kind(queue) != "quorum"]
     if classic:
-        saw = f"{number(len(classic), 'classic queue')} of {len(queues)} count nothing: the limit is up to the consumers."
+        saw = f"{number(len(classic), 'classic queue', 'count', of=len(queues))} nothing: the limit is up to the consumers."
         return unseen(saw, names(classic))
     limits = some(map(str, sorted({_limit(queue) or 0 for queue in quorum})), 5)
     return passed(f"{number(len(quorum), 'quorum queue')}, with a delivery limit of {limits}; basic_nack is not counted.")

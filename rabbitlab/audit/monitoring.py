@@ -20,7 +20,7 @@ def management_ui(seen: Seen) -> Finding:
     """Running nodes without a listener for it."""
     without = _without(seen, ("http", "https"))
     if without:
-        return failed(f"{number(len(without), 'node')} that run have no management UI: who is sent there sees nothing.", without)
+        return failed(f"{number(len(without), 'node')} without a management UI: who is sent there sees nothing.", without)
     return passed("Every node that runs has one, and this one answers.")
 
 
@@ -36,7 +36,7 @@ def metrics_exported(seen: Seen) -> Finding:
     """Running nodes without a listener for metrics."""
     without = _without(seen, ("http/prometheus", "https/prometheus"))
     if without:
-        return failed(f"{number(len(without), 'node')} that run export no metrics.", without)
+        return failed(f"{number(len(without), 'node')} without metrics.", without)
     read = seen["metrics"]["nodes"] if "metrics" in seen else []
     return passed(f"Every node that runs exports them; read here from {some(read) or 'none, since no address answered'}.")
 
@@ -82,7 +82,7 @@ def log_aggregation(seen: Seen) -> Finding:
     """Nodes that log nowhere; who collects does not show."""
     dumb = [node["name"] for node in seen["nodes"] if node.get("running") and node.get("log_files") == []]
     if dumb:
-        return failed(f"{number(len(dumb), 'node')} write no log.", dumb)
+        return failed(f"{number(len(dumb), 'node', 'write')} no log.", dumb)
     files = {str(file) for node in seen["nodes"] for file in node.get("log_files", [])}
     where = "to the console" if files == {"<stdout>"} else f"to {some(sorted(files))}"
     form = f", as {seen['config'].get('log.console.formatter', 'plain text')}" if "config" in seen and files == {"<stdout>"} else ""

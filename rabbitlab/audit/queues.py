@@ -56,11 +56,29 @@ def some(things: Iterable[str], most: int = 3) -> str:
     return ", ".join(things[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def number(count: int, what: str) -> str:
-    """``1 queue``, ``2 queues``; *what* in the singular."""
-    return f"{count:,} {what if count == 1 else _plural(what)}"
+def number(count: int, what: str, verb: str = "", *, of: int | None = None) -> str:
+    """``1 queue``, ``2 queues``; with a verb ``1 queue has``; with *of* ``1 of 5 queues has``.
+
+    Args:
+        count: How many.
+        what: In the singular.
+        verb: In the plural.
+        of: How many there are in all.
+    """
+    things = what if (count if of is None else of) == 1 else _plural(what)
+    counted = f"{count:,} {things}" if of is None else f"{count:,} of {of:,} {things}"
+    return f"{counted} {_singular(verb) if count == 1 else verb}" if verb else counted
+
+
+def every(count: int, what: str, verb: str) -> str:
+    """``All 3 queues have``, ``The one queue has``."""
+    return f"The one {what} {_singular(verb)}" if count == 1 else f"All {number(count, what, verb)}"
 
 
 def _plural(what: str) -> str:
-    first, _, rest = what.partition(" of ")
-    return f"{first[:-1]}ies" + (f" of {rest}" if rest else "") if first.endswith("y") else f"{first}s" + (f" of {rest}" if rest else "")
+    return f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+
+
+def _singular(verb: str) -> str:
+    irregular = {"have": "has", "are": "is", "do": "does"}
+    return irregular.get(verb) or (f"{verb}es" if verb.endswith(("sh", "ch", "ss")) else f"{verb}s")

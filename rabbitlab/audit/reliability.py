@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from rabbitlab.audit.queues import REPLICATED, important, kind, names, number
+from rabbitlab.audit.queues import REPLICATED, every, important, kind, names, number
 from rabbitlab.audit.reading import shown
 from rabbitlab.audit.seen import Seen
 from rabbitlab.audit.verdict import Finding, Section, failed, not_applicable, passed, unseen
@@ -27,9 +27,9 @@ def durable_queues(seen: Seen) -> Finding:
         return not_applicable("There is no queue that is shared.")
     fleeting = [queue for queue in queues if not queue.get("durable") or queue.get("auto_delete")]
     if fleeting:
-        saw = f"{number(len(fleeting), 'queue')} of {len(queues)} would not outlive a restart or its last consumer."
+        saw = f"{number(len(fleeting), 'queue', of=len(queues))} would not outlive a restart or its last consumer."
         return failed(saw, names(fleeting))
-    return passed(f"All {number(len(queues), 'queue')} that are shared are durable.")
+    return passed(f"{every(len(queues), 'shared queue', 'are')} durable.")
 
 
 @SECTION.item(
@@ -54,7 +54,7 @@ def persistent_messages(seen: Seen) -> Finding:
         return failed(f"{number(lost, 'message')} in classic queues would be lost with a restart.", names(transient))
     if len(holding) < len(queues):
         return unseen(f"Of {number(len(queues), 'classic queue')}, {len(queues) - len(holding)} hold nothing that would show it.")
-    return passed(f"All messages that {number(len(queues), 'classic queue')} hold now are persistent.")
+    return passed(f"All messages that {number(len(queues), 'classic queue', 'hold')} now are persistent.")
 
 
 @SECTION.item(
@@ -74,13 +74,13 @@ def manual_acks(seen: Seen) -> Finding:
     fetching = [channel for channel in seen["channels"] if channel.get("message_stats", {}).get("get_no_ack")]
     automatic = [consumer for consumer in consumers if not consumer.get("ack_required")]
     if automatic or fetching:
-        saw = f"{number(len(automatic), 'consumer')} of {len(consumers)} acknowledge by being sent to, before any work is done"
-        saw += f"; {number(len(fetching), 'channel')} fetch so, with basic_get." if fetching else "."
+        saw = f"{number(len(automatic), 'consumer', 'acknowledge', of=len(consumers))} by being sent to, before any work is done"
+        saw += f"; {number(len(fetching), 'channel', 'fetch')} so, with basic_get." if fetching else "."
         programs = [_program(seen, channel.get("connection_details", {}).get("name"), "basic_get") for channel in fetching]
         return failed(saw, _by_queue(automatic) + programs)
     if not consumers:
         return unseen("Nobody consumes at the moment.")
-    return passed(f"{number(len(consumers), 'consumer')}, and all acknowledge by themselves.")
+    return passed(f"{number(len(consumers), 'consumer')}, none of which acknowledges automatically.")
 
 
 @SECTION.item(
@@ -98,13 +98,13 @@ def publisher_confirms(seen: Seen) -> Finding:
     blind = [channel for channel in publishing if not channel.get("confirm") and not channel.get("transactional")]
     if blind:
         who = [_program(seen, channel.get("connection_details", {}).get("name"), channel.get("user", "")) for channel in blind]
-        return failed(f"{number(len(blind), 'channel')} of {len(publishing)} publish without confirms.", dict.fromkeys(who))
+        return failed(f"{number(len(blind), 'channel', 'publish', of=len(publishing))} without confirms.", dict.fromkeys(who))
     others = sorted({str(connection.get("protocol")) for connection in seen["connections"]} - {AMQP, "None"})
     if others and not publishing:
         return unseen(f"Clients speak {', '.join(others)}; what they publish is not shown by channel.")
     if not publishing:
         return unseen(f"No channel that is open has published. {_counted(seen)}")
-    return passed(f"{number(len(publishing), 'channel')} publish, all with confirms.")
+    return passed(f"{number(len(publishing), 'channel', 'publish')}, all with confirms.")
 
 
 @SECTION.item(
@@ -121,7 +121,7 @@ def consumer_cancellation(seen: Seen) -> Finding:
     """Consumers that the broker has cancelled and whose channel is still there, and clients that cannot be told."""
     stuck = seen["cancelled"]
     if stuck:
-        saw = f"{number(len(stuck), 'queue')} let go of a consumer, and its program has not noticed: its channel is open."
+        saw = f"{number(len(stuck), 'queue', 'let')} go of a consumer, and its program has not noticed: its channel is open."
         return failed(saw, stuck)
     consuming = {consumer.get("channel_details", {}).get("connection_name") for consumer in seen["consumers"]}
     deaf = [connection for connection in seen["connections"] if connection["name"] in consuming and not _told(connection)]
@@ -152,7 +152,7 @@ def prefetch(seen: Seen) -> Finding:
     ]
     unlimited = [consumer for consumer in consumers if not consumer.get("prefetch_count")]
     if unlimited:
-        saw = f"{number(len(unlimited), 'consumer')} of {len(consumers)} have no limit to what they are sent."
+        saw = f"{number(len(unlimited), 'consumer', 'have', of=len(consumers))} no limit to what they are sent."
         return failed(saw, _by_queue(unlimited))
     if not consumers:
         return unseen("Nobody who acknowledges consumes at the moment.")
@@ -173,7 +173,7 @@ def global_qos(seen: Seen) -> Finding:
     channels = [channel for channel in seen["channels"] if channel.get("global_prefetch_count")]
     if channels:
         who = [_program(seen, channel.get("connection_details", {}).get("name"), channel.get("user", "")) for channel in channels]
-        return failed(f"{number(len(channels), 'channel')} share a prefetch, which ends with RabbitMQ 4.3.", who)
+        return failed(f"{number(len(channels), 'channel', 'share')} a prefetch, which ends with RabbitMQ 4.3.", who)
     if since(seen, 4, 3):
         return not_applicable("Obsolete: since 4.3 such a request means a prefetch for each consumer, and is not shown.")
     return passed("No channel that is open has a shared prefetch.")

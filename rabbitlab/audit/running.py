@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import date
 
 from rabbitlab.audit.error_handling import dead_letter_queues
-from rabbitlab.audit.queues import REPLICATED, Queue, important, kind, names, number, setting, shared, some, waits
+from rabbitlab.audit.queues import REPLICATED, Queue, every, important, kind, names, number, setting, shared, some, waits
 from rabbitlab.audit.seen import Seen
 from rabbitlab.audit.verdict import Finding, Section, failed, not_applicable, passed, unseen
 from rabbitlab.audit.versions import AS_OF, GOOD_UNTIL, NEWEST, PAGE, version
@@ -30,8 +30,8 @@ def queue_members(seen: Seen) -> Finding:
     away = [queue for queue in queues if set(queue.get("members") or ()) - set(queue.get("online") or ())]
     down = [queue for queue in seen["queues"] if queue.get("state") in ("down", "stopped", "crashed", "minority", "timeout")]
     if away or down:
-        said = [f"{number(len(away), 'queue')} miss a member"] if away else []
-        said += [f"{number(len(down), 'queue')} do not run"] if down else []
+        said = [f"{number(len(away), 'queue', 'miss')} a member"] if away else []
+        said += [f"{number(len(down), 'queue', 'do')} not run"] if down else []
         return failed(f"{'; '.join(said)}.", dict.fromkeys(names(away + down)))
     if not queues:
         return not_applicable("There is no queue with members.")
@@ -76,8 +76,8 @@ def stuck_messages(seen: Seen) -> Finding:
     stuck = [queue for queue in queues if queue.get("messages_ready") and not queue.get("consumers")]
     if stuck:
         waiting = sum(queue["messages_ready"] for queue in stuck)
-        return failed(f"{number(waiting, 'message')} wait in {number(len(stuck), 'queue')} that nobody consumes.", names(stuck))
-    return passed(f"Every one of {number(len(queues), 'queue')} that holds messages has a consumer.")
+        return failed(f"{number(waiting, 'message', 'wait')} in {number(len(stuck), 'queue')} that nobody consumes.", names(stuck))
+    return passed(f"Of {number(len(queues), 'queue')}, each that holds messages has a consumer.")
 
 
 @QUEUES.item(
@@ -144,8 +144,8 @@ def queue_bounds(seen: Seen) -> Finding:
         return not_applicable("There is no queue that is shared.")
     endless = [queue for queue in queues if all(setting(queue, key) is None for key in BOUNDS)]
     if endless:
-        return failed(f"{number(len(endless), 'queue')} of {len(queues)} have no limit of length and no TTL.", names(endless))
-    return passed(f"All {number(len(queues), 'queue')} have a limit of length or a TTL.")
+        return failed(f"{number(len(endless), 'queue', 'have', of=len(queues))} no limit of length and no TTL.", names(endless))
+    return passed(f"{every(len(queues), 'queue', 'have')} a limit of length or a TTL.")
 
 
 @QUEUES.item(
@@ -190,7 +190,7 @@ def alarms(seen: Seen) -> Finding:
     near += [node["name"] for node in nodes if node.get("disk_free_limit") and node.get("disk_free", 0) < 2 * node["disk_free_limit"]]
     near += [node["name"] for node in nodes if node.get("fd_total") and node.get("fd_used", 0) > NEAR * node["fd_total"]]
     if near:
-        return failed(f"{number(len(set(near)), 'node')} are near a limit of memory, disk or files.", dict.fromkeys(near))
+        return failed(f"{number(len(set(near)), 'node', 'are')} near a limit of memory, disk or files.", dict.fromkeys(near))
     memory = max((node.get("mem_used", 0) / node["mem_limit"] for node in nodes if node.get("mem_limit")), default=0)
     return passed(f"No alarm; at most {memory:.0%} of the memory before the watermark is used.")
 
@@ -230,7 +230,7 @@ def feature_flags(seen: Seen) -> Finding:
     """Stable flags that are off."""
     off = [flag["name"] for flag in seen["feature_flags"] if flag.get("stability") == "stable" and flag.get("state") != "enabled"]
     if off:
-        return failed(f"{number(len(off), 'stable flag')} of {len(seen['feature_flags'])} are off.", off)
+        return failed(f"{number(len(off), 'stable flag', 'are', of=len(seen['feature_flags']))} off.", off)
     return passed("Every stable feature flag is on.")
 
 
@@ -271,7 +271,7 @@ def anonymous_login(seen: Seen) -> Finding:
     name = config.get("anonymous_login_user", "guest")
     if "users" in seen and all(user["name"] != name for user in seen["users"]):
         return passed(f"The mechanism is on, but the user {name}, whom it would log in, does not exist.")
-    return failed(f"{number(len(on), 'node')} let a client in without a name.", on)
+    return failed(f"{number(len(on), 'node', 'let')} a client in without a name.", on)
 
 
 @NODES.item(

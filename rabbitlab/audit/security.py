@@ -24,7 +24,7 @@ def default_credentials(seen: Seen) -> Finding:
     """Whether guest is alive."""
     as_guest = [connection for connection in seen["connections"] if connection.get("user") == "guest"]
     if as_guest:
-        return failed(f"guest is alive: {number(len(as_guest), 'connection')} use it.", ["guest"])
+        return failed(f"guest is alive: {number(len(as_guest), 'connection', 'use')} it.", ["guest"])
     if any(user["name"] == "guest" for user in seen["users"]):
         open_to_all = seen.get("config", {}).get("loopback_users", "guest") != "guest"
         return failed("guest is alive" + (", and may log in from any machine (loopback_users)." if open_to_all else "."), ["guest"])
@@ -55,7 +55,7 @@ def tls(seen: Seen) -> Finding:
     if plain or clear:
         protocols = Counter(f"{listener['protocol']} on {listener['port']}" for listener in plain)
         said = [f"{number(len(plain), 'listener')} in clear text"] if plain else []
-        said += [f"{number(len(clear), 'connection')} of {len(seen['connections'])} are not encrypted"] if clear else []
+        said += [f"{number(len(clear), 'connection', 'are', of=len(seen['connections']))} not encrypted"] if clear else []
         return failed(f"{'; '.join(said)}.", [f"{each} ({number(count, 'node')})" for each, count in sorted(protocols.items())])
     links = [listener for listener in seen["listeners"] if listener["protocol"] == "clustering" and _reaches_out(listener)]
     if links and len(seen["nodes"]) > 1:
@@ -99,8 +99,8 @@ def permissions(seen: Seen) -> Finding:
     wide = [row for row in seen["permissions"] if row["user"] not in administrators and any(row[what] in WIDE for what in RIGHTS)]
     mighty = Counter(connection["user"] for connection in seen["connections"] if connection.get("user") in administrators)
     if wide or mighty:
-        said = [f"{number(len(wide), 'permission')} of {len(seen['permissions'])} say .*"] if wide else []
-        said += [f"{number(sum(mighty.values()), 'connection')} are an administrator's"] if mighty else []
+        said = [f"{number(len(wide), 'permission', 'say', of=len(seen['permissions']))} .*"] if wide else []
+        said += [f"{number(sum(mighty.values()), 'connection')} of an administrator"] if mighty else []
         rows = [f"{row['user']} in {row['vhost']} ({_rights(row)})" for row in wide]
         return failed(f"{'; '.join(said)}.", rows + [f"{user} (administrator, {count} connections)" for user, count in mighty.items()])
     return passed(f"{number(len(seen['permissions']), 'permission')}; no program may do everything, and none is an administrator.")
