@@ -14,6 +14,7 @@ from rabbitlab.nodes import HOST, NODES
 from rabbitlab.units import ROOT
 
 WITHIN = 120  # seconds for one contender
+ARRIVED_WITHIN = 20  # seconds
 NODE = NODES[0]
 QUEUE = "measured"
 ARGUMENTS = {"x-queue-type": "quorum", "x-queue-leader-locator": "client-local"}
@@ -90,6 +91,6 @@ def _expect(contender: Contender, place: room.Room, number: int, exact: bool = T
         return depth == number if exact else depth >= number
 
     try:
-        broker.wait_until(there, 20, f"{number} messages in the queue", seen=lambda: broker.depth(QUEUE, vhost=place.name))
+        broker.wait_until(there, ARRIVED_WITHIN, f"{number} messages in the queue", seen=lambda: broker.depth(QUEUE, vhost=place.name))
     except TimeoutError as error:
         raise Mendable(f"benchmarks/{contender.name}.py tells another number than the queue holds: {error}") from None

@@ -25,7 +25,7 @@ PREFETCH = 50  # messages
 RATE = 150  # messages a second
 STARTED_WITHIN = 30  # seconds
 FLOWS_WITHIN = 90  # seconds: far above every limit, so that a late recovery is measured and not cut off
-DRAINED_WITHIN = 150  # seconds
+STALLED = 60  # seconds in which nothing is handled, though something is to be handled
 PARKED = 3  # seconds after which a queue takes back what an unreachable consumer has; 60 by default
 LATE = 20  # seconds after the last heal: what has not come by then, with PARKED as it is, does not come
 SETTLED = 1.0  # seconds for which messages flow again before the publisher may end
@@ -224,8 +224,14 @@ class Scene:
             mark.ended = time.monotonic()
 
     def flow(self, since: float = 0.0, number: int = 1, within: float = FLOWS_WITHIN, what: str = "messages flow again") -> None:
-        """Wait until *number* messages have been handled after *since*; a publisher or consumer that has ended meanwhile is a miss."""
-        self.wait(lambda: len(self.watch.look().moments(DONE, since)) >= number, within, what)
+        """Wait until a message was handled after *since*, and *number* more than now are; a program that ends meanwhile is a miss."""
+        first = self.watch.look().number(DONE)
+
+        def flows() -> bool:
+            look = self.watch.look()
+            return look.last.get(DONE, 0.0) > since and (number == 1 or look.number(DONE) >= first + number)
+
+        self.wait(flows, within, what)
 
     def wait(self, condition: Callable[[], object], within: float, what: str) -> None:
         """Wait until it holds.
@@ -420,9 +426,16 @@ class Scene:
                 return False
             self._read_dead_letters()
             missing = [id for id in self.watch.look().not_arrived() if id not in self.dead]
-            return not missing or time.monotonic() > last + LATE
+            return not missing or time.monotonic() > max(last, self.watch.last.get(DONE, 0.0)) + LATE
 
-        self.wait(done, DRAINED_WITHIN, "the queues are empty")
+        handled = -1
+        while handled < self.watch.look().number(DONE):  # as long as there is progress
+            handled = self.watch.number(DONE)
+            try:
+                return self.wait(done, STALLED, "the queues are empty")
+            except Missed as missed:
+                stalled = missed
+        raise stalled
 
     def _read_dead_letters(self) -> None:
         for id, headers in self._take(DEAD):
