@@ -263,7 +263,7 @@ class Served:
             return sorted(self.parts["metric_names"])
         if path == "query" and "__name__" in query:
             return {"result": [{"metric": {"__name__": name}} for name in self.parts["named_queues"]]}
-        if path == "query" and query.startswith("rabbitmq_identity_info"):
+        if path == "query" and query.startswith("last_over_time(rabbitmq_identity_info"):
             return {"result": [{"metric": {"rabbitmq_node": name}} for name in self.parts["watched"]]}
         if path == "query" and "ALERTS" in query:
             return {"result": [{"metric": {"alertname": name}} for name in self.parts["rang"]]}

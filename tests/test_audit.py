@@ -456,6 +456,14 @@ class TestAsAProgram:
         assert run(Served(parts))[0] == 1
         assert run(Served(parts), vhosts=["shop"])[0] == 0
 
+    def test_what_is_deleted_while_it_reads_is_left_out(self, run):
+        """RabbitMQ answers then with what it still has: a virtual host without its name, for instance."""
+        parts = orderly()
+        for part in ("vhosts", "queues", "connections", "consumers"):
+            parts[part].append({"tracing": False})
+        status, said = run(Served(parts), vhosts=["shop"])
+        assert status == 0, said
+
     def test_only_queues_that_matter_must_be_safe(self, run):
         parts = orderly()
         parts["queues"].append(classic("toys"))

@@ -239,28 +239,29 @@ def test_only_get_reaches_the_cluster(room, monkeypatch):
     assert set(sent) == {"GET"}
 
 
+@pytest.fixture(scope="module")
+def auditor():
+    """An administrator of the node that speaks TLS, for as long as the tests run."""
+    if not cluster.containers().get(certificates.SERVICE):
+        pytest.skip("the node that speaks TLS does not run: ./lab up --tls")
+    name = "auditor-of-a-test"
+
+    def ctl(*words):
+        done = cluster.compose("exec", "-T", certificates.SERVICE, "rabbitmqctl", *words, capture=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    ctl("add_user", name, "only-for-this-test")
+    try:
+        ctl("set_user_tags", name, "administrator")
+        yield name
+    finally:
+        ctl("delete_user", name)
+
+
 class TestTls:
     """The node that speaks TLS only, where it runs: ./lab up --tls."""
 
     URL = f"https://localhost:{TLS_MANAGEMENT_PORT}"
-
-    @pytest.fixture(scope="class")
-    def auditor(self):
-        """An administrator of that node, for as long as the tests run."""
-        if not cluster.containers().get(certificates.SERVICE):
-            pytest.skip("the node that speaks TLS does not run: ./lab up --tls")
-        name = "auditor-of-a-test"
-
-        def ctl(*words):
-            done = cluster.compose("exec", "-T", certificates.SERVICE, "rabbitmqctl", *words, capture=True, check=False)
-            assert done.returncode == 0, done.stderr
-
-        ctl("add_user", name, "only-for-this-test")
-        try:
-            ctl("set_user_tags", name, "administrator")
-            yield name
-        finally:
-            ctl("delete_user", name)
 
     @pytest.fixture
     def source(self, auditor, monkeypatch):
@@ -307,6 +308,7 @@ class TestPrometheus:
             pytest.skip("Prometheus does not run: ./lab up --monitoring")
 
     def test_its_rules_targets_and_alertmanager_are_seen(self, room):
+        told(lambda: audited(room.vhost)["monitoring"].verdict.value == "pass", "Prometheus to have asked each node")
         results = audited(room.vhost)
         seen = ("failed-message-alerts", "alerts", "monitoring")
         assert verdicts(results, *seen) == dict.fromkeys(seen, "pass"), [results[id].finding for id in seen]

@@ -94,7 +94,7 @@ def audit(source: Source, *, vhosts: Sequence[str] = (), important: str | None =
     parts["metrics"], problem = prometheus.of_nodes(_metrics(source, asker, parts), tls, asked_for=bool(source.metrics))
     if problem:
         unread["metrics"] = problem
-    _ask_prometheus(source, tls, nodes, overview.get("cluster_name", ""), parts, unread)
+    _ask_prometheus(source, tls, nodes, parts, unread)
     asker.close()
     return Report(
         judge(ITEMS, Seen(parts, unread, partly)),
@@ -123,7 +123,7 @@ def _metrics(source: Source, asker: Asker, parts: dict) -> Sequence[str]:
     return prometheus.guessed(asker.url, parts.get("listeners", []))
 
 
-def _ask_prometheus(source: Source, tls: SSLContext, nodes: list[str], name: str, parts: dict, unread: dict[str, str]) -> None:
+def _ask_prometheus(source: Source, tls: SSLContext, nodes: list[str], parts: dict, unread: dict[str, str]) -> None:
     """What the Prometheus server knows; the lab's own is asked where it runs."""
     address = source.prometheus or (OWN_PROMETHEUS if source.url is None else None)
     why = "It stands in Prometheus, which was not named (--prometheus URL)."
@@ -135,7 +135,7 @@ def _ask_prometheus(source: Source, tls: SSLContext, nodes: list[str], name: str
                 raise
             why = "The lab's Prometheus does not run (./lab up --monitoring)."
         else:
-            found, missing = server.read(nodes, name)
+            found, missing = server.read(nodes, parts["metrics"]["id"])
             server.close()
             parts.update(found)
             unread.update(missing)

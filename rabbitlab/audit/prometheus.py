@@ -19,6 +19,7 @@ LOST = (
     ("rabbitmq_global_messages_dead_lettered_delivery_limit_total", 'dead_letter_strategy="disabled"', "dropped at the delivery limit"),
 )
 REMEMBERED = "30d"
+LATELY = "10m"  # an answer that a busy node gave too late is no node that nobody asks
 LINE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)", re.M)
 
 
@@ -31,12 +32,13 @@ def of_nodes(addresses: Sequence[str], tls: SSLContext, *, asked_for: bool) -> t
         asked_for: Somebody named these addresses, so an address that does not answer is an error.
 
     Returns:
-        ``{"nodes": [...], "lost": {words: count}}``, and why nothing could be read, or nothing.
+        ``{"nodes": [...], "id": the cluster's permanent id, "lost": {words: count}}``, and why nothing could be read, or nothing.
 
     Raises:
         Mendable: an address that was asked for does not answer with metrics of RabbitMQ.
     """
     nodes: list[str] = []
+    ids: list[str] = []
     lost: dict[str, float] = {}
     problem = ""
     with ThreadPoolExecutor(max_workers=8) as threads:
@@ -50,11 +52,16 @@ def of_nodes(addresses: Sequence[str], tls: SSLContext, *, asked_for: bool) -> t
             problem = str(error)
             continue
         nodes += re.findall(r'rabbitmq_identity_info\{.*?rabbitmq_node="([^"]+)"', text)[:1]
+        ids += re.findall(r'rabbitmq_identity_info\{.*?rabbitmq_cluster_permanent_id="([^"]+)"', text)[:1]
         for name, labels, figure in LINE.findall(text):
             for counter, which, words in LOST:
                 if name == counter and which in labels:
                     lost[words] = lost.get(words, 0) + float(figure)
-    return {"nodes": nodes, "lost": lost}, "" if nodes else problem or "No address of metrics is known (--metrics URL)."
+    return {
+        "nodes": nodes,
+        "id": next(iter(ids), ""),
+        "lost": lost,
+    }, "" if nodes else problem or "No address of metrics is known (--metrics URL)."
 
 
 def _metrics(address: str, tls: SSLContext) -> str:
@@ -102,8 +109,8 @@ class Server:
         except Refused as refused:
             raise Mendable(f"--prometheus: {self.url} answers, but not as Prometheus does ({refused})") from None
 
-    def read(self, nodes: Sequence[str], cluster_name: str) -> tuple[dict[str, Any], dict[str, str]]:
-        """What it knows of a cluster with these nodes.
+    def read(self, nodes: Sequence[str], id: str) -> tuple[dict[str, Any], dict[str, str]]:
+        """What it knows of a cluster with these nodes, and this permanent id where it is known.
 
         Returns:
             The :data:`PARTS`, and for those that could not be read, why.
@@ -115,9 +122,9 @@ class Server:
             "alertmanagers": lambda: [each["url"] for each in self._data("alertmanagers")["activeAlertmanagers"]],
             "metric_names": lambda: set(self._data("label/__name__/values")),
             "named_queues": lambda: self._label("__name__", 'count by (__name__) ({__name__=~"rabbitmq_.*queue_.*", queue!=""})'),
-            "watched": lambda: self._label("rabbitmq_node", f"rabbitmq_identity_info{{{_of(nodes, cluster_name)}}}"),
+            "watched": lambda: self._label("rabbitmq_node", f"last_over_time(rabbitmq_identity_info{{{_of(nodes, id)}}}[{LATELY}])"),
             "rang": lambda: self._label("alertname", f'count by (alertname) (max_over_time(ALERTS{{alertstate="firing"}}[{REMEMBERED}]))'),
-            "lost_lately": lambda: self._lost(nodes, cluster_name),
+            "lost_lately": lambda: self._lost(nodes, id),
         }
         for name, question in ask.items():
             try:
@@ -134,9 +141,9 @@ class Server:
         groups = self._data("rules", type="alert")["groups"]
         return [rule for group in groups for rule in group["rules"] if "rabbit" in rule["query"].lower()]
 
-    def _lost(self, nodes: Sequence[str], cluster_name: str) -> dict[str, float]:
+    def _lost(self, nodes: Sequence[str], id: str) -> dict[str, float]:
         """As :func:`of_nodes`, within the last day."""
-        of = f"on (instance, job) group_left () max by (instance, job) (rabbitmq_identity_info{{{_of(nodes, cluster_name)}}})"
+        of = f"on (instance, job) group_left () max by (instance, job) (rabbitmq_identity_info{{{_of(nodes, id)}}})"
         found = {}
         for counter, which, words in LOST:
             for series in self._query(f"sum(increase({counter}{{{which}}}[1d]) * {of})"):
@@ -157,7 +164,7 @@ class Server:
         return answer["data"]
 
 
-def _of(nodes: Sequence[str], cluster_name: str) -> str:
-    """The labels of a cluster's nodes."""
+def _of(nodes: Sequence[str], id: str) -> str:
+    """The labels of a cluster's nodes. Its name is none of them: each node has one of its own, where nobody has set it."""
     every = "|".join(re.escape(node) for node in nodes).replace("\\", "\\\\")
-    return f'rabbitmq_node=~"{every}", rabbitmq_cluster="{cluster_name}"' if nodes else f'rabbitmq_cluster="{cluster_name}"'
+    return f'rabbitmq_node=~"{every}"' + (f', rabbitmq_cluster_permanent_id="{id}"' if id else "")

@@ -41,6 +41,7 @@ PARTS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("feature_flags", "feature-flags", {}),
     ("deprecated_used", "deprecated-features/used", {}),
 )
+WHOLE = {"vhosts": ("name",), "queues": ("name", "vhost"), "connections": ("name",), "consumers": ("queue",), "nodes": ("name",)}
 OF_A_VHOST = ("queues", "exchanges", "bindings", "connections", "channels", "consumers", "policies", "vhost_limits", "permissions")
 LISTED_BY_VHOST = ("queues", "exchanges", "bindings", "policies", "vhost_limits")  # where a monitoring user sees only what it may enter
 
@@ -112,7 +113,8 @@ def tags(me: dict[str, Any]) -> list[str]:
 
 def _try(parts: dict[str, Any], unread: dict[str, str], name: str, me: dict[str, Any], ask: Any) -> None:
     try:
-        parts[name] = ask()
+        told = ask()
+        parts[name] = [thing for thing in told if _is_whole(name, thing)] if isinstance(told, list) else told
     except Refused as refused:
         if refused.status in (401, 403):
             unread[name] = f"The user {me['name']} ({', '.join(tags(me)) or 'no tag'}) may not read {name.replace('_', ' ')}."
@@ -122,6 +124,11 @@ def _try(parts: dict[str, Any], unread: dict[str, str], name: str, me: dict[str,
             unread[name] = f"Asked for {name.replace('_', ' ')}, the API says {refused}."
     except httpx.TransportError as error:
         unread[name] = f"Asked for {name.replace('_', ' ')}, the API broke off ({type(error).__name__})."
+
+
+def _is_whole(part: str, thing: dict[str, Any]) -> bool:
+    """What is deleted while the API answers is told without its name: it is there no more."""
+    return all(key in thing for key in WHOLE.get(part, ()))
 
 
 def _queues(asker: Asker, overview: dict[str, Any]) -> list[dict[str, Any]]:
