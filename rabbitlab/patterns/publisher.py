@@ -95,6 +95,11 @@ class ReliablePublisher:
         return self._sender.ready and not self._sender.blocked
 
     @property
+    def node(self) -> str:
+        """The node that it is connected to, or tries to connect to: ``"127.0.0.1:5672"``."""
+        return self._sender.node
+
+    @property
     def blocked(self) -> bool:
         """Whether RabbitMQ takes no messages, because a node is short of memory or disk."""
         return self._sender.blocked

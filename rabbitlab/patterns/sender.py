@@ -46,6 +46,7 @@ class Sender:
 
     Attributes:
         ready: Whether messages can be sent, if it is not ``blocked``.
+        node: That of the connection, or the next one, as ``host:port``.
         blocked: Whether the node has asked us to wait, because one of the cluster is short of memory or disk.
     """
 
@@ -53,13 +54,13 @@ class Sender:
         self, nodes: Callable[[], list[Parameters]], window: Window, *, name: str, backoff: Backoff, patience: float, metrics: Metrics
     ):
         self.ready = self.blocked = False
+        self.node = ""
         self._window, self._name, self._patience, self._metrics = window, name, patience, metrics
         self._rounds = Rounds(nodes, backoff)
         self._loop = IOLoop()
         self._services = Services(self._loop)
         self._connection: SelectConnection | None = None
         self._channel: Channel | None = None
-        self._node = ""  # of the connection
         self._since: float | None = None  # it has been ready
         self._why = ""  # it was given up
         self._given_up = 0  # connections in a row that never answered
@@ -102,7 +103,7 @@ class Sender:
     def _connect(self) -> None:
         self._next = None
         node = self._rounds.next()
-        self._node, self._why, self._since = address(node), "", None
+        self.node, self._why, self._since = address(node), "", None
         self._services = Services(self._loop)
         self._connection = SelectConnection(
             node,
@@ -128,9 +129,9 @@ class Sender:
             self._loop.stop()
             return
         reason = self._why or f"{type(error).__name__} {error}".strip()
-        self._window.trouble = f"no connection to {self._node}: {reason}"
+        self._window.trouble = f"no connection to {self.node}: {reason}"
         if login_refused(error):
-            log.error("%s: %s refused the login, so nothing is sent any more: %s", self._name, self._node, reason)
+            log.error("%s: %s refused the login, so nothing is sent any more: %s", self._name, self.node, reason)
             self._give_everything_up(error)
             return
         wait = self._rounds.failed(self._window.clock() - self._since if self._since else None)
@@ -138,20 +139,20 @@ class Sender:
             log.error("%s: no connection to any node, and no attempt left: %s", self._name, reason)
             self._give_everything_up(error)
             return
-        what = f"lost {self._node}, {unanswered} messages without an answer" if self._since else f"no connection to {self._node}"
+        what = f"lost {self.node}, {unanswered} messages without an answer" if self._since else f"no connection to {self.node}"
         log.warning("%s: %s: %s; next attempt in %.1f s", self._name, what, reason, wait)
         self._next = self._loop.call_later(wait, self._connect)
 
     def _on_blocked(self, _: object, __: object) -> None:
         self.blocked = True
-        self._window.trouble = f"{self._node} takes no messages: a node is short of memory or disk"
+        self._window.trouble = f"{self.node} takes no messages: a node is short of memory or disk"
         log.warning("%s: %s; %d messages wait", self._name, self._window.trouble, self._window.open)
 
     def _on_unblocked(self, _: object, __: object) -> None:
         self.blocked = False
         self._window.trouble = ""
         self._window.heard = self._window.clock()
-        log.info("%s: %s takes messages again; %d wait", self._name, self._node, self._window.open)
+        log.info("%s: %s takes messages again; %d wait", self._name, self.node, self._window.open)
         self._send()
 
     def _leave(self, why: str) -> None:
@@ -192,7 +193,7 @@ class Sender:
         self._window.trouble = ""
         if self._since is None:  # not just another channel
             again = sum(receipt.attempts > 0 for receipt in self._window.pending())
-            log.info("%s: connected to %s%s", self._name, self._node, f"; {again} messages are sent again" if again else "")
+            log.info("%s: connected to %s%s", self._name, self.node, f"; {again} messages are sent again" if again else "")
             self._metrics.reconnects.inc(int(self._connected_before))
             self._since, self._connected_before = self._window.clock(), True
         self._send()
