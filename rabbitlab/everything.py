@@ -22,7 +22,7 @@ PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "junit
 
 
 def run(yes: bool = False) -> int:
-    """Lint and types, package tests, notebooks as a slow reader runs them, strict site build, verify, browser tests, restarts of the cluster.
+    """Lint, types, package tests, notebooks as a slow reader runs them, strict site build, verify, browser tests, restarts of the cluster.
 
     Starts the cluster with all its profiles (monitoring, TLS) where it does not run, and leaves it running.
 

@@ -113,7 +113,10 @@ def test_a_node_that_hangs_up_is_lost_and_has_refused_nothing():
 @pytest.mark.cluster
 def test_connects_under_its_name_to_a_node_that_answers(room, deaf_port):
     name = f"till-{room.vhost}"
-    with pika.BlockingConnection(parameters([url(room, deaf_port), url(room)], name=name, timeout=1)):
+    nodes = parameters([url(room, deaf_port), url(room)], name=name, timeout=20)
+    for node in nodes:
+        node.stack_timeout = 0.3 if node.port == deaf_port else 20
+    with pika.BlockingConnection(nodes):
         broker.wait_until(lambda: broker.connections(name, vhost=room.vhost), within=20)
 
 

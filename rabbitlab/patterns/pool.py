@@ -20,7 +20,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPConnectionError
 
 from .connecting import LOST, Addresses, limited, login_refused, parameters
-from .pooled import MOMENT, Pooled
+from .pooled import GOODBYE, MOMENT, Pooled
 from .turns import Turns
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class ConnectionPool:
         with self._loan(timeout, Pooled.with_confirms if confirm else Pooled.plain) as (connection, channel):
             yield channel
             # Whatever was confirmed is safe, so a connection that breaks only now is no error.
-            with suppress(AMQPConnectionError), limited(connection, MOMENT):
+            with suppress(AMQPConnectionError), limited(connection, GOODBYE):
                 if channel.is_open:
                     channel.close()
 
@@ -125,11 +125,12 @@ class ConnectionPool:
         """Lend nothing any more; close what is idle at once, and what is lent as soon as it is given back.
 
         Args:
-            timeout: Seconds to wait for what is lent.
+            timeout: Seconds to wait, for what is lent and for nodes to answer the goodbye.
 
         Returns:
             How many are still lent. With 0 the pool has left no socket and no thread.
         """
+        deadline = time.monotonic() + timeout
         with self._changed:
             self._closed.set()
             keeper = self._keeper
@@ -137,9 +138,9 @@ class ConnectionPool:
         if keeper:
             keeper.join()
         while idle := self._pop():
-            idle.end()
+            idle.end(within=deadline - time.monotonic())
         with self._changed:
-            self._changed.wait_for(lambda: not self._loans, timeout)
+            self._changed.wait_for(lambda: not self._loans, max(deadline - time.monotonic(), 0))
             return len(self._loans)
 
     def __enter__(self) -> "ConnectionPool":

@@ -1,6 +1,6 @@
 """One connection of a pool: whether it is alive, whether its borrower has left it tidy, and how it ends.
 
-Nothing here waits for a silent node longer than a moment, and nothing raises for one that is gone, but for :meth:`Pooled.answer`.
+Nothing here waits for a silent node longer than it says, and nothing but :meth:`Pooled.answer` raises for one that is gone.
 """
 
 import logging
@@ -18,7 +18,8 @@ from .connecting import limited
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-MOMENT = 0.5  # seconds that a node has to answer, even where there is less time; a goodbye has no more
+MOMENT = 0.5  # seconds that a node has to answer a borrower, even where there is less time
+GOODBYE = 2.0  # seconds that it has to answer while a channel or a connection is closed
 FRESH = 1.0  # seconds after its last use in which a connection passes for one that answers
 
 
@@ -42,7 +43,7 @@ class Pooled:
         """Send the heartbeat that is due, and read what the node has said: a goodbye, perhaps. A silent one passes for alive."""
         self.seen = time.monotonic()
         try:
-            with limited(self.connection, MOMENT):
+            with limited(self.connection, GOODBYE):
                 self.connection.process_data_events(0)
         except Exception as error:  # whatever it is, nobody is to have this connection
             log.info("idle connection ended: %.100r", error)
@@ -76,7 +77,7 @@ class Pooled:
     def is_tidy(self) -> bool:
         """Close the channels that the borrower has left open, and say whether another one may have the connection."""
         try:
-            with limited(self.connection, MOMENT):
+            with limited(self.connection, GOODBYE):
                 for inner in list(self.connection._impl._channels.values()):  # pika tells in no other way
                     channel = inner._get_cookie()
                     with suppress(ChannelClosed):  # by RabbitMQ, for something that its user has left behind, too
@@ -88,8 +89,8 @@ class Pooled:
         self.used = time.monotonic()
         return self.is_alive()
 
-    def end(self, within: float = MOMENT) -> None:
+    def end(self, within: float = GOODBYE) -> None:
         """Say goodbye, and close the socket whatever the answer is."""
-        with suppress(Exception), limited(self.connection, min(within, MOMENT)):
+        with suppress(Exception), limited(self.connection, min(within, GOODBYE)):
             if self.connection.is_open:
                 self.connection.close()
