@@ -88,7 +88,7 @@ def play(
     say: Callable[[str], None] = lambda sentence: None,
     messages: int = MESSAGES,
 ) -> dict:
-    """One run of one row, on a cluster that is whole before it and after it.
+    """One run of one row, on a cluster that is whole before it.
 
     Args:
         row: The row.
@@ -109,7 +109,6 @@ def play(
         try:
             healing.before_use(say)
             result |= _played(Scene(row, seed, number, folder, programs, say, messages))
-            healing.before_use(say)
         except Exception as error:  # what is no promise missed is no verdict either
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "error.txt").write_text(traceback.format_exc())

@@ -185,16 +185,17 @@ class Scene:
 
     def start_publisher(self, **more) -> Program:
         """Start a publisher; it sends until :meth:`finish`, and at least so many messages as the row asks for."""
-        self.publishers.append(self._start("publisher", self.publishers, more))
+        before = sum(program.name == "publisher" for program in self.publishers + self._ended)
+        self.publishers.append(self._start("publisher", {"first": SENT_IDS * before, **more}))
         return self.publishers[-1]
 
     def start_consumer(self, **more) -> Program:
         """Start a consumer."""
-        self.consumers.append(self._start("consumer", self.consumers, more))
+        self.consumers.append(self._start("consumer", more))
         return self.consumers[-1]
 
-    def _start(self, role: str, others: list[Program], more: dict) -> Program:
-        program = Program(role, self._program(role), self.options(role, **{"first": SENT_IDS * len(others), **more}), self.folder)
+    def _start(self, role: str, more: dict) -> Program:
+        program = Program(role, self._program(role), self.options(role, **more), self.folder)
         if not program.wait_for("ready", STARTED_WITHIN) or program.status is not None:
             words = program.last_words()
             program.end()
