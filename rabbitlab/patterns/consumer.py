@@ -18,6 +18,7 @@ from functools import partial
 
 from pika.exceptions import ChannelClosedByBroker
 
+from .care import Care
 from .connecting import LOST, Addresses, login_refused, parameters
 from .link import Link
 from .message import Message, Reject
@@ -92,11 +93,14 @@ class ResilientConsumer:
         metrics: Metrics | None = None,
         stuck_after: float = 60.0,
     ):
+        if prefetch < 1 or workers < 1:
+            raise ValueError(f"at least one message at a time and one thread, not prefetch={prefetch} and workers={workers}")
         parameters(urls, name=name)  # a wrong address is told here, and not by a thread
         self._addresses = partial(parameters, urls, name=name, heartbeat=heartbeat)
-        self._queue, self._handler, self._name, self._prefetch = queue, handler, name, prefetch
+        self._queue, self._handler, self._name = queue, handler, name
         self._retries, self._backoff, self._stuck_after = retries, backoff, stuck_after
         self._metrics = metrics or Metrics.off()
+        self._care = Care(retries, prefetch)
         self._workers = Workers(workers, name, self._handle)
         self._mover = Mover(urls, queue, retries, self._workers.put, name=f"{name} (moves)", heartbeat=heartbeat, metrics=self._metrics)
         self._stopping, self._ended = threading.Event(), threading.Event()
@@ -105,7 +109,6 @@ class ResilientConsumer:
         self._connections = 0
         self._subscription: Subscription | None = None
         self._attached_at: float | None = None
-        self._careful = False  # one message at a time
         self._state = Health(False, time.time(), "not started")
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -210,8 +213,7 @@ class ResilientConsumer:
         """Attach, on the connection that there is or on another, and stay until drained."""
         self._attached_at = None
         link = self._link = self._link or self._connect()
-        prefetch = 1 if self._careful else self._prefetch
-        subscription = self._subscription = Subscription(link, self._queue, prefetch, self._deliver)
+        subscription = self._subscription = Subscription(link, self._queue, self._care.prefetch, self._deliver)
         try:
             subscription.run(self._attached)
         except (Cancelled, ChannelClosedByBroker):
@@ -239,7 +241,8 @@ class ResilientConsumer:
 
     def _attached(self) -> None:
         self._attached_at = time.monotonic()
-        self._say(True, f"attached to {self._queue} at {self._link and self._link.node}" + (", one at a time" if self._careful else ""))
+        how = ", one message at a time, after crashes" if self._care.careful else ""
+        self._say(True, f"attached to {self._queue} at {self._link and self._link.node}{how}")
         log.info("%s: %s", self._name, self._state.why)
         if self._stopping.is_set():
             self._drain()
@@ -247,27 +250,17 @@ class ResilientConsumer:
     def _deliver(self, message: Message) -> None:
         if message.redelivered:
             self._metrics.redelivered.inc()
-        if self._is_suspect(message) != self._careful:
-            # Change between many at a time and one: what is in hand is finished or given back first, this message included.
-            self._careful = not self._careful
-            self._drain()
+        if self._care.changes(message):
+            self._drain()  # what is in hand is finished or given back, this message included, before it goes on
         else:
             self._workers.put(message)
-
-    def _is_suspect(self, message: Message) -> bool:
-        """Whether it is the last attempt of a message that has seen processes die. It may only have been near what killed them."""
-        return message.deaths > 0 and self._retries.waits and message.attempt == self._last_attempt
-
-    @property
-    def _last_attempt(self) -> int:
-        return max(self._retries.limit, 2)
 
     def _handle(self, message: Message) -> None:
         """On a worker thread."""
         subscription = message.subscription
         if not subscription.claim(message):
             return
-        if self._retries.waits and message.deaths and message.attempt > self._last_attempt:
+        if self._care.is_proved(message):
             self._mover.park(message, f"{message.deaths} times its consumer was gone before it was done, at last with nothing else in hand")
             return
         began = time.monotonic()

@@ -14,7 +14,7 @@ from .connecting import Addresses
 from .message import Message
 from .metrics import Counter, Metrics
 from .publisher import ReliablePublisher
-from .receipt import Outcome, Receipt
+from .receipt import Outcome, PublisherClosed, Receipt
 from .retries import Retries, copied, told
 from .retry import Backoff
 from .subscription import Settle, Subscription
@@ -99,6 +99,8 @@ class Mover:
                 message_id=move.message.message_id,
             )
         except Exception as error:
+            if isinstance(error, PublisherClosed):  # its login was refused; another one may be let in again
+                self._publisher = None
             self._hold(move, told(error))
         else:
             receipt.add_done_callback(partial(self._done, move))
@@ -114,7 +116,7 @@ class Mover:
             move.message.subscription.settle(move.message, Settle.ACK)
             move.counter.inc()
         else:
-            self._hold(move, f"{receipt.outcome}: {receipt.reply_code} {receipt.reply_text}")
+            self._hold(move, f"{receipt.outcome and receipt.outcome.value}: {receipt.reply_code or ''} {receipt.reply_text}")
 
     def _hold(self, move: _Move, why: str) -> None:
         """Keep the original, and try again."""

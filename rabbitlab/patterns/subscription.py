@@ -12,6 +12,8 @@ from .acks import AckJoiner
 from .link import ANSWER, Link
 from .message import Message
 
+CALM = 0.2  # seconds without a delivery after which none is on its way
+
 
 class Cancelled(AMQPChannelError):
     """RabbitMQ has ended the consumer: its queue was deleted, or a handler exceeded the consumer timeout."""
@@ -52,7 +54,8 @@ class Subscription:
         self._finished: deque[tuple[int, Settle]] = deque()
         self._flushing = False
         self._joiner = AckJoiner()
-        self._held = 0  # delivered and not settled
+        self._received = 0
+        self._held = 0  # received and not settled
         self._error: BaseException | None = None
         self._channel: Channel | None = None
         self._cancelled = False
@@ -104,9 +107,16 @@ class Subscription:
         if self.draining or self.over or self._channel is None:
             return
         self.draining = True
-        # pika rejects what arrives after its basic_cancel, which a quorum queue would count as a failure. So nothing must be on its way:
-        # from here on no ack makes room for more, and what was sent before arrives before this answer.
-        self._channel.basic_qos(prefetch_count=self._prefetch, callback=lambda _: self._cancel())
+        # pika rejects what arrives after its basic_cancel, which a quorum queue counts as a failure. So wait until nothing is on its way:
+        # no ack makes room from here on, and then either the window fills up, or nothing more comes.
+        self._calm_down(received=-1)
+
+    def _calm_down(self, received: int) -> None:
+        if self._held >= self._prefetch or received == self._received:
+            self._cancel()
+        else:
+            received = self._received
+            self._link.later(CALM, lambda: self._calm_down(received))
 
     def abandon(self) -> None:
         """End at once, with messages in hand: they come again, and that counts as a failure of each."""
@@ -129,6 +139,7 @@ class Subscription:
     def _receive(self, _: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
         message = Message(body, properties, method.routing_key or "", bool(method.redelivered))
         message._tag, message._subscription = method.delivery_tag or 0, self
+        self._received += 1
         self._held += 1
         self._waiting[message._tag] = message
         self._deliver(message)
