@@ -101,6 +101,7 @@ class Scene:
         self._room = room.Room(f"attempt-faults-{self.row.name}-{secrets.token_hex(3)}")
         try:
             self._lift_limits()
+            broker.wait_until(self._runs_everywhere, STARTED_WITHIN, f"the virtual host {self.vhost} runs on every node")
             self.declare()
         except BaseException:
             self._room.remove()
@@ -111,6 +112,10 @@ class Scene:
         for program in self.publishers + self.consumers + self._ended:
             program.end()
         self._room.remove()
+
+    def _runs_everywhere(self) -> bool:
+        states = broker.api(broker.path("vhosts", self.vhost)).get("cluster_state", {})
+        return all(states.get(node.erlang_name) == "running" for node in NODES)
 
     def _lift_limits(self) -> None:
         """Let it have no limits. To keep a limit of connections, each login asks every node how many it has, also one that is cut off."""
