@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from datetime import date
 
 import pytest
-from audit_cluster import NODES, Served, classic, connection, consumer, dead, listener, node, orderly, queue, rule, serving, waiting
 from markdown.extensions import toc
 
 from rabbitlab import audit
@@ -19,6 +18,7 @@ from rabbitlab.audit.checklist import ITEMS
 from rabbitlab.audit.seen import Seen
 from rabbitlab.audit.verdict import Verdict, judge
 from rabbitlab.units import ROOT
+from tests.audit_cluster import NODES, Served, classic, connection, consumer, dead, listener, node, orderly, queue, rule, serving, waiting
 
 PASS, FAIL, UNSEEN, NOT_APPLICABLE = Verdict.PASS, Verdict.FAIL, Verdict.UNSEEN, Verdict.NOT_APPLICABLE
 BY_ID = {item.id: item for item in ITEMS}
@@ -170,6 +170,7 @@ CASES = [
     ("default-credentials", PASS, as_it_is, ""),
     ("default-credentials", FAIL, more("users", {"name": "guest", "tags": ["administrator"]}), "guest"),
     ("default-credentials", FAIL, both(more("users", {"name": "guest"}), has(config={"loopback_users": "none"})), "any machine"),
+    ("default-credentials", FAIL, both(more("users", {"name": "guest"}), has(config={"loopback_users.guest": "false"})), "any machine"),
     ("default-credentials", FAIL, of("connections", user="guest"), "guest"),
     ("tls", PASS, as_it_is, ""),
     ("tls", FAIL, more("listeners", listener(NODES[0], "amqp", 5672)), "amqp on 5672"),

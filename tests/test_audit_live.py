@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 
 import pytest
 
 from rabbitlab import audit, broker, certificates, cluster, ports
 from rabbitlab.audit import asking
+from rabbitlab.audit.checklist import ITEMS
 from rabbitlab.nodes import ALERTMANAGER_PORT, HOST, NODES, PROMETHEUS_PORT, TLS_MANAGEMENT_PORT, TLS_METRICS_PORT
 from rabbitlab.units import ROOT
 
@@ -229,6 +231,16 @@ def test_the_command_prints_a_report_and_says_by_its_status_that_something_faile
     told = json.loads(done.stdout)
     assert told["schema"] == 1
     assert told["cluster"]["nodes"] == [node.erlang_name for node in NODES]
+
+
+def test_every_command_that_it_names_exists():
+    """What mends a cluster at work must not be a command that nobody has."""
+    texts = " ".join(text for item in ITEMS for text in (item.mend, item.look))
+    named = set(re.findall(r"`(rabbitmq(?:ctl|-queues|-plugins|-diagnostics)) (\w+)", texts))
+    assert len(named) > 15
+    for tool in {tool for tool, _ in named}:
+        known = cluster.compose("exec", "-T", NODES[0].name, tool, "help", capture=True, check=False).stdout
+        assert not [command for by, command in named if by == tool and not re.search(rf"^ +{command}\b", known, re.M)]
 
 
 def test_only_get_reaches_the_cluster(room, monkeypatch):

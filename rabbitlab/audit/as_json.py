@@ -15,7 +15,7 @@
 ``items[].verdict``     ``fail``, ``cannot be seen``, ``pass`` or ``not applicable``
 ``items[].saw``         what was seen, in words
 ``items[].objects``     the queues, users, nodes ... that it is about, all of them
-``items[].why``         why it matters
+``items[].why``         why it matters; in this and the next two, `code` is marked as in Markdown
 ``items[].mend``        the command or edit that mends it
 ``items[].look``        who must look where a program cannot, and how
 ``items[].lessons``     where it is taught: paths from the course's root, with the anchor

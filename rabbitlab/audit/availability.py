@@ -16,8 +16,8 @@ PARTITION_KEYS = ("cluster_partition_handling", "cluster_partition_handling.paus
     "Odd number of nodes, 3 or more",
     why="A majority of the nodes must be up, also to declare anything."
     " Three nodes survive the loss of one; four survive no more than three do.",
-    mend="rabbitmqctl join_cluster, or forget_cluster_node for one that is gone for good; start what is stopped.",
-    look="Whoever runs the nodes: rabbitmqctl cluster_status on each.",
+    mend="`rabbitmqctl join_cluster`, or `forget_cluster_node` for one that is gone for good; start what is stopped.",
+    look="Whoever runs the nodes: `rabbitmqctl cluster_status` on each.",
     lessons=("03_clustering.md#two-of-three-go-on-one-of-three-does-not",),
     deployment="HA cluster, 3 nodes or more",
 )
@@ -40,8 +40,8 @@ def odd_nodes(seen: Seen) -> Finding:
     "Quorum queues for critical data",
     why="A classic queue lives on one node and is away while that is, or for ever."
     " A quorum queue goes on while a majority of its members does.",
-    mend='Declare with arguments={"x-queue-type": "quorum"}, or rabbitmqctl update_vhost_metadata VHOST --default-queue-type quorum,'
-    " for new queues; rabbitmq-queues grow NODE all where members are too few.",
+    mend='Declare with `arguments={"x-queue-type": "quorum"}`, or `rabbitmqctl update_vhost_metadata VHOST --default-queue-type quorum`,'
+    " for new queues; `rabbitmq-queues grow NODE all` where members are too few.",
     look="Whoever declares the queues: those whose loss would be noticed are quorum queues with three members.",
     lessons=(
         "03_clustering.md#a-quorum-queue-has-a-leader-and-members",
@@ -67,8 +67,8 @@ def quorum_queues(seen: Seen) -> Finding:
     "Mirrored classic queues, `ha-mode` policies",
     why="They meant copies of a classic queue on other nodes."
     " Removed in 4.0: such a policy is accepted and does nothing, so there are no copies.",
-    mend="rabbitmqctl clear_policy -p VHOST NAME; declare the queues anew as quorum queues.",
-    look="Whoever keeps the policies: none has ha-mode in it.",
+    mend="`rabbitmqctl clear_policy -p VHOST NAME`; declare the queues anew as quorum queues.",
+    look="Whoever keeps the policies: none has `ha-mode` in it.",
     lessons=("03_clustering.md#a-quorum-queue-has-a-leader-and-members",),
 )
 def mirrored_queues(seen: Seen) -> Finding:
@@ -87,8 +87,8 @@ def mirrored_queues(seen: Seen) -> Finding:
     "A partition handling strategy, `pause_minority`",
     why="It told the nodes of the smaller part to stop."
     " Since 4.3 it is accepted and ignored: what needs a majority waits for one by itself.",
-    mend="Take cluster_partition_handling out of rabbitmq.conf. In its place: nodes spread so that no one failure takes two, and a trial.",
-    look="Whoever keeps rabbitmq.conf: give it to the audit with --config. And try it: cut a node off, and see that clients go on.",
+    mend="Take `cluster_partition_handling` out of `rabbitmq.conf`. In its place: nodes spread so that no failure takes two, and a trial.",
+    look="Whoever keeps `rabbitmq.conf`: give it to the audit with `--config`. And try it: cut a node off, and see that clients go on.",
     lessons=("03_clustering.md#who-is-cut-off-from-the-majority-confirms-nothing",),
 )
 def partition_handling(seen: Seen) -> Finding:
@@ -111,7 +111,7 @@ def partition_handling(seen: Seen) -> Finding:
     "load-balancer",
     "A load balancer in front",
     why="Clients that know one node are out while it is; and all of them on one node make the others useless.",
-    mend="HAProxy with the check /api/health/checks/ready-to-serve-clients and a timeout above the heartbeat, or a list"
+    mend="HAProxy with the check `/api/health/checks/ready-to-serve-clients` and a timeout above the heartbeat, or a list"
     " of hosts in each client.",
     look="Whoever runs the network: what address do clients have, what does its check ask, and does it cut connections that are quiet?",
     lessons=(

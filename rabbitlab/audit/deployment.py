@@ -16,7 +16,7 @@ FLEETING = ("/tmp/", "/dev/shm/", "/run/", "/var/tmp/")
     "Persistent storage",
     why="A node that comes back without its data is another node under the same name: its copies of quorum queues are gone.",
     mend="A volume of its own for the data directory of each node, that outlives the container or the machine.",
-    look="Whoever runs the nodes: docker inspect, kubectl get pvc, df: the data directory is on a disk of its own. Restart one and see.",
+    look="Whoever runs the nodes: `docker inspect`, `kubectl get pvc`: the data directory is on a disk of its own. Restart one.",
     lessons=("reference_03_clustering.md#throw-a-container-away-without-its-volume",),
 )
 def persistent_storage(seen: Seen) -> Finding:
@@ -32,8 +32,8 @@ def persistent_storage(seen: Seen) -> Finding:
     "monitoring",
     "Monitoring",
     why="A node that Prometheus does not ask can die, or fill up, and no alert is about it.",
-    mend="A target for each node in prometheus.yml, also for the one that was added last.",
-    look="Whoever runs Prometheus: give its address to the audit with --prometheus.",
+    mend="A target for each node in `prometheus.yml`, also for the one that was added last.",
+    look="Whoever runs Prometheus: give its address to the audit with `--prometheus`.",
     lessons=("04_monitoring.md#let-somebody-write-the-numbers-down",),
 )
 def monitoring(seen: Seen) -> Finding:
@@ -48,7 +48,7 @@ def monitoring(seen: Seen) -> Finding:
     "alerting",
     "Alerting",
     why="An alert that has never rung has not been tested, and one that reaches nobody is no alert.",
-    mend="An Alertmanager in prometheus.yml, with a receiver that somebody reads.",
+    mend="An Alertmanager in `prometheus.yml`, with a receiver that somebody reads.",
     look="Whoever is on call: cause the fault of each alert once, on a system that may break, and see it ring and stop.",
     lessons=("04_monitoring.md#see-it-ring-and-stop", "exercises/ex_03_monitoring.md"),
 )
@@ -69,7 +69,7 @@ def alerting(seen: Seen) -> Finding:
     "backups",
     "Backup strategy",
     why="After a mistake or a fire, users, policies, exchanges and queues must come from somewhere. Definitions hold no messages.",
-    mend="rabbitmqctl export_definitions FILE, every day, to another place; and import it once, to see.",
+    mend="`rabbitmqctl export_definitions FILE`, every day, to another place; and import it once, to see.",
     look="Whoever operates: where is last night's export of definitions, and when was one restored?",
     lessons=("reference_06_operations.md#a-backup-is-definitions-and-was-restored-once",),
 )
@@ -83,8 +83,8 @@ def backups(seen: Seen) -> Finding:
     "Resource limits",
     why="Without limits one program takes all connections or memory; and at the default disk limit a node cannot write"
     " any more when it stops.",
-    mend="""rabbitmqctl set_vhost_limits -p VHOST '{"max-connections": 200, "max-queues": 100}'; disk_free_limit.absolute"""
-    """ = 2GB in rabbitmq.conf.""",
+    mend="""`rabbitmqctl set_vhost_limits -p VHOST '{"max-connections": 200, "max-queues": 100}'`;"""
+    """ `disk_free_limit.absolute = 2GB` in `rabbitmq.conf`.""",
     look="Whoever runs the nodes: the container's or machine's memory is well above the watermark.",
     lessons=("reference_06_operations.md#a-node-has-less-than-its-machine", "05_security.md#a-limit-is-a-door-that-can-be-full"),
 )

@@ -17,7 +17,8 @@ NO_QUEUES = "There is no queue that is shared."
     "Dead letter exchanges configured",
     why="A quorum queue drops a message that failed 21 times; without a dead letter exchange it does so in silence."
     " A classic queue tries for ever.",
-    mend="""rabbitmqctl set_policy -p VHOST dead '^orders$' '{"dead-letter-exchange": "dead"}' --apply-to queues""",
+    mend="""`rabbitmqctl set_policy -p VHOST dead '^orders$' '{"dead-letter-exchange": "dead"}' --apply-to queues`."""
+    " A queue obeys one policy: put all its keys into that.",
     look="Whoever declares the queues: each has a dead letter exchange, by policy or argument, and a queue bound to that.",
     lessons=("02_dead_letter_exchanges.md#name-a-place-for-what-is-given-up",),
     deployment="DLX for error handling",
@@ -41,9 +42,9 @@ def dead_letter_exchanges(seen: Seen) -> Finding:
     "Dead letters that are not lost themselves",
     why="By default a dead letter is sent once and not looked after: if no queue takes it, it is gone."
     " At-least-once takes four settings together.",
-    mend="""A quorum queue with "dead-letter-exchange", "dead-letter-strategy": "at-least-once" and "overflow":"""
-    """ "reject-publish", in one policy.""",
-    look="Whoever declares the queues: read the four settings from rabbitmqctl list_queues name arguments effective_policy_definition.",
+    mend="""A quorum queue with `"dead-letter-exchange"`, `"dead-letter-strategy": "at-least-once"` and"""
+    """ `"overflow": "reject-publish"`, all in the one policy that a queue obeys.""",
+    look="Whoever declares the queues: read the four settings from `rabbitmqctl list_queues name arguments effective_policy_definition`.",
     lessons=("reference_02_dead_letter_exchanges.md#a-dead-letter-can-be-lost-on-its-way-and-four-settings-prevent-it",),
 )
 def dead_letters_kept(seen: Seen) -> Finding:
@@ -108,8 +109,8 @@ def retry_backoff(seen: Seen) -> Finding:
     "The plugin for delayed messages",
     why="It held messages back in an exchange."
     " It was archived in 2026, and kept them in Mnesia, on one node, which RabbitMQ 4.3 has removed.",
-    mend="Waiting queues with a TTL, or delayed retry; then rabbitmq-plugins disable rabbitmq_delayed_message_exchange.",
-    look="Whoever declares the exchanges: none is of type x-delayed-message.",
+    mend="Waiting queues with a TTL, or delayed retry; then `rabbitmq-plugins disable rabbitmq_delayed_message_exchange`.",
+    look="Whoever declares the exchanges: none is of type `x-delayed-message`.",
     lessons=("reference_02_dead_letter_exchanges.md#quorum-queues-can-wait-before-a-retry-linearly",),
 )
 def delayed_message_plugin(seen: Seen) -> Finding:
@@ -126,8 +127,8 @@ def delayed_message_plugin(seen: Seen) -> Finding:
     "retry-limits",
     "Maximum retry limits",
     why="A message that always fails comes back for ever, and keeps others waiting."
-    " A quorum queue counts to 20, but does not count basic_nack.",
-    mend="Quorum queues without x-delivery-limit: -1, basic_reject for what failed, and a count of your own where your"
+    " A quorum queue counts to 20, but does not count `basic_nack`.",
+    mend="Quorum queues without `x-delivery-limit: -1`, `basic_reject` for what failed, and a count of your own where your"
     " program republishes.",
     look="Whoever writes the consumers: a message whose handler always fails ends in the queue of dead letters, after a"
     " known number of tries.",
@@ -157,8 +158,8 @@ def retry_limits(seen: Seen) -> Finding:
     "failed-message-alerts",
     "Alerting on failed messages",
     why="It is the main alert: everything else is a hint that something might be wrong, and a failed message is wrong.",
-    mend='An alert on rabbitmq_detailed_queue_messages_ready{queue=~".+[.]dead"} > 0, as in docker/prometheus/rules/queues.yml.',
-    look="Whoever runs Prometheus: give its address to the audit with --prometheus.",
+    mend='An alert on `rabbitmq_detailed_queue_messages_ready{queue=~".+[.]dead"} > 0`, as in `docker/prometheus/rules/queues.yml`.',
+    look="Whoever runs Prometheus: give its address to the audit with `--prometheus`.",
     lessons=("04_monitoring.md#see-it-ring-and-stop",),
 )
 def failed_message_alerts(seen: Seen) -> Finding:

@@ -12,8 +12,8 @@ SECTION = Section("Production readiness", "Monitoring")
     "management-ui",
     "Management UI reachable",
     why="It is where people look when something is wrong, and where this audit reads.",
-    mend="rabbitmq-plugins enable rabbitmq_management, on every node.",
-    look="Whoever runs the nodes: rabbitmq-plugins list --enabled on each.",
+    mend="`rabbitmq-plugins enable rabbitmq_management`, on every node.",
+    look="Whoever runs the nodes: `rabbitmq-plugins list --enabled` on each.",
     lessons=("04_monitoring.md#ask-a-node-for-its-numbers",),
 )
 def management_ui(seen: Seen) -> Finding:
@@ -28,8 +28,8 @@ def management_ui(seen: Seen) -> Finding:
     "metrics-exported",
     "Prometheus metrics exported",
     why="What the UI shows is seconds old and forgotten in a day; alerts need numbers that somebody writes down.",
-    mend="rabbitmq-plugins enable rabbitmq_prometheus, on every node.",
-    look="Whoever runs the nodes: curl http://NODE:15692/metrics on each.",
+    mend="`rabbitmq-plugins enable rabbitmq_prometheus`, on every node.",
+    look="Whoever runs the nodes: `curl http://NODE:15692/metrics` on each.",
     lessons=("04_monitoring.md#let-somebody-write-the-numbers-down",),
 )
 def metrics_exported(seen: Seen) -> Finding:
@@ -46,7 +46,7 @@ def metrics_exported(seen: Seen) -> Finding:
     "Alerts on queue depth, memory, disk",
     why="Nobody looks at night. And an alert that names a metric that is gone, or a queue where none has a name, never rings.",
     mend="Rules as in docker/prometheus/rules, tried once each: cause the fault, and see it ring.",
-    look="Whoever runs Prometheus: give its address to the audit with --prometheus.",
+    look="Whoever runs Prometheus: give its address to the audit with `--prometheus`.",
     lessons=("04_monitoring.md#write-an-alarm-that-cannot-ring", "04_monitoring.md#listen-for-what-makes-no-sound"),
 )
 def alerts(seen: Seen) -> Finding:
@@ -74,7 +74,7 @@ def alerts(seen: Seen) -> Finding:
     "log-aggregation",
     "Log aggregation",
     why="What happened is told by three logs together; a log that stays on a node is gone when the node is.",
-    mend="log.console = true and log.console.formatter = json, and a collector that reads the console of every node.",
+    mend="`log.console = true` and `log.console.formatter = json`, and a collector that reads the console of every node.",
     look="Whoever runs the nodes: where are the logs of all of them read, as one? Find a login of today there.",
     lessons=("04_monitoring.md#read-the-logs-of-three-nodes-as-one",),
 )
@@ -93,8 +93,8 @@ def log_aggregation(seen: Seen) -> Finding:
     "health-checks",
     "Health checks `check_local_alarms`, `node_health_check`",
     why="Both do nothing by now, and pass whatever happens.",
-    mend="rabbitmq-diagnostics check_alarms, GET /api/health/checks/ready-to-serve-clients, and alerts.",
-    look="Whoever wrote the probes: search them for check_local_alarms and node_health_check.",
+    mend="`rabbitmq-diagnostics check_alarms`, GET `/api/health/checks/ready-to-serve-clients`, and alerts.",
+    look="Whoever wrote the probes: search them for `check_local_alarms` and `node_health_check`.",
     lessons=("04_monitoring.md#ask-a-check-what-it-checks",),
 )
 def health_checks(seen: Seen) -> Finding:

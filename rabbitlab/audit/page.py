@@ -9,7 +9,7 @@ from rabbitlab.audit.screen import ORDER, heading, source
 from rabbitlab.audit.verdict import Report, Result, Verdict
 from rabbitlab.errors import Mendable
 
-MOST = 100  # objects an item shows; all of them are in the JSON
+MOST = 24  # objects an item shows; all of them are in the JSON
 CLASSES = {Verdict.FAIL: "fail", Verdict.UNSEEN: "unseen", Verdict.PASS: "pass", Verdict.NOT_APPLICABLE: "na"}
 STYLE = Path(__file__).with_name("page.css")
 
@@ -83,11 +83,11 @@ def _item(result: Result, again: bool) -> str:
     if finding.objects:
         body.append(f"<ul class='objects'>{_objects(finding.objects)}</ul>")
     if result.verdict in (Verdict.FAIL, Verdict.UNSEEN):
-        rows = {"Why": escape(item.why)}
+        rows = {"Why": _code(item.why)}
         if result.verdict is Verdict.FAIL:
-            rows["Mend"] = f"<code>{escape(finding.mend or item.mend)}</code>"
+            rows["Mend"] = _code(finding.mend or item.mend)
         else:
-            rows["Who looks, and how"] = escape(item.look)
+            rows["Who looks, and how"] = _code(item.look)
         rows["Lesson"] = "<br>".join(_lesson(lesson) for lesson in item.lessons)
         body.append("<dl>" + "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in rows.items()) + "</dl>")
     return f'<article class="{kind}" id="{item.id}">{badge}<div>{"".join(body)}</div></article>'

@@ -16,8 +16,8 @@ AMQP = "AMQP 0-9-1"
     "durable-queues",
     "Durable queues for important data",
     why="A queue that is not durable is gone after a restart, with all that was in it; RabbitMQ 4.3 refuses one that is shared.",
-    mend="Declare it with durable=True under a new name, move its bindings there, empty the old one, then delete it.",
-    look="Whoever declares the queues: each queue_declare of a shared queue has durable=True.",
+    mend="Declare it with `durable=True` under a new name, move its bindings there, empty the old one, then delete it.",
+    look="Whoever declares the queues: each `queue_declare` of a shared queue has `durable=True`.",
     lessons=("../module_1_foundations/04_hello_world.md#be-refused",),
 )
 def durable_queues(seen: Seen) -> Finding:
@@ -36,8 +36,8 @@ def durable_queues(seen: Seen) -> Finding:
     "persistent-messages",
     "Persistent messages, `delivery_mode=2`",
     why="A classic queue keeps a message that is not persistent in memory: a restart of its node loses it, also from a durable queue.",
-    mend="Publish with properties=pika.BasicProperties(delivery_mode=2), or use quorum queues, which store every message.",
-    look="Whoever writes the publishers: each publish to a classic queue has delivery_mode=2.",
+    mend="Publish with `properties=pika.BasicProperties(delivery_mode=2)`, or use quorum queues, which store every message.",
+    look="Whoever writes the publishers: each publish to a classic queue has `delivery_mode=2`.",
     lessons=("reference_01_reliability.md#persistence-without-a-confirm-promises-nothing",),
 )
 def persistent_messages(seen: Seen) -> Finding:
@@ -60,9 +60,9 @@ def persistent_messages(seen: Seen) -> Finding:
 @SECTION.item(
     "manual-acks",
     "Manual acknowledgements, `auto_ack=False`",
-    why="With auto_ack=True a message counts as done when it is sent to the consumer; if that one fails or dies, the message is gone.",
-    mend="Consume with auto_ack=False, and basic_ack when the work is done.",
-    look="Whoever writes the consumers: basic_consume and basic_get have auto_ack=False. Run the audit again while they are connected.",
+    why="With `auto_ack=True` a message counts as done when it is sent to the consumer; if that one fails or dies, the message is gone.",
+    mend="Consume with `auto_ack=False`, and `basic_ack` when the work is done.",
+    look="Whoever writes the consumers: `basic_consume` and `basic_get` have `auto_ack=False`. Run the audit while they are connected.",
     lessons=(
         "01_reliability.md#an-acknowledgement-given-too-early-loses-the-order",
         "reference_01_reliability.md#a-consumer-that-takes-too-long-is-cancelled-too",
@@ -87,7 +87,7 @@ def manual_acks(seen: Seen) -> Finding:
     "publisher-confirms",
     "Publisher confirms enabled",
     why="Without confirms a publisher does not learn that a message never arrived: the node died, the queue was full, no queue matched.",
-    mend="channel.confirm_delivery(), and mandatory=True on each publish; handle UnroutableError and NackError, and a"
+    mend="`channel.confirm_delivery()`, and `mandatory=True` on each publish; handle `UnroutableError` and `NackError`, and a"
     " confirm that never comes.",
     look="Whoever writes the publishers. Run the audit again while they publish: it judges channels that are open.",
     lessons=("01_reliability.md#a-publish-can-end-in-three-ways", "01_reliability.md#a-confirm-gets-lost-and-the-order-comes-twice"),
@@ -112,7 +112,7 @@ def publisher_confirms(seen: Seen) -> Finding:
     "Consumer cancellation noticed",
     why="The broker cancels a consumer when its queue is deleted or it takes too long."
     " A program that does not notice runs on, and nothing is done.",
-    mend="Treat a normal return of start_consuming as a failure: close the channel, open a new one, consume again;"
+    mend="Treat a normal return of `start_consuming` as a failure: close the channel, open a new one, consume again;"
     " restart the program that is stuck.",
     look="Whoever writes the consumers: delete a test queue under each, declare it again, and see that it is consumed within seconds.",
     lessons=("01_reliability.md#the-broker-ends-a-consumer-and-nobody-is-told",),
@@ -138,8 +138,8 @@ def consumer_cancellation(seen: Seen) -> Finding:
     "Prefetch set appropriately",
     why="Without a prefetch a consumer is sent the whole queue: its memory grows, others get nothing, and all of it"
     " comes back when it dies.",
-    mend="channel.basic_qos(prefetch_count=...) before basic_consume: 1 for long work, some dozens for short work.",
-    look="Whoever writes the consumers: basic_qos before basic_consume. Run the audit again while they are connected.",
+    mend="`channel.basic_qos(prefetch_count=...)` before `basic_consume`: 1 for long work, some dozens for short work.",
+    look="Whoever writes the consumers: `basic_qos` before `basic_consume`. Run the audit again while they are connected.",
     lessons=("reference_01_reliability.md#a-prefetch-limits-what-comes-back",),
 )
 def prefetch(seen: Seen) -> Finding:
@@ -164,8 +164,8 @@ def prefetch(seen: Seen) -> Finding:
     "global-qos",
     "A prefetch shared by the channel, `global_qos=True`",
     why="It meant one limit for all consumers of a channel. Since 4.3 the request is accepted without a word and applied to each consumer.",
-    mend="Take global_qos=True out of the program, and give each consumer its own basic_qos.",
-    look="Whoever writes the consumers: search the code for global_qos (in other clients: basicQos(n, true)).",
+    mend="Take `global_qos=True` out of the program, and give each consumer its own `basic_qos`.",
+    look="Whoever writes the consumers: search the code for `global_qos` (in other clients: `basicQos(n, true)`).",
     lessons=("reference_01_reliability.md#a-prefetch-limits-what-comes-back",),
 )
 def global_qos(seen: Seen) -> Finding:

@@ -20,8 +20,8 @@ NEAR = 0.8  # of a watermark
     "queue-members",
     "Members of quorum queues online",
     why="A member that is away holds no copy; the next loss may stop the queue.",
-    mend="Start the node; where it is gone for good: rabbitmq-queues delete_member and add_member, or shrink and grow.",
-    look="Whoever runs the nodes: rabbitmq-queues quorum_status --vhost VHOST QUEUE.",
+    mend="Start the node; where it is gone for good: `rabbitmq-queues delete_member` and `add_member`, or shrink and grow.",
+    look="Whoever runs the nodes: `rabbitmq-queues quorum_status --vhost VHOST QUEUE`.",
     lessons=("reference_03_clustering.md#ask-before-you-take-a-node-down",),
 )
 def queue_members(seen: Seen) -> Finding:
@@ -42,8 +42,8 @@ def queue_members(seen: Seen) -> Finding:
     "leaders-balanced",
     "Leaders spread over the nodes",
     why="All publishing and consuming goes through a queue's leader; a node that leads them all works for all.",
-    mend="rabbitmq-queues rebalance quorum",
-    look="Whoever runs the nodes: rabbitmqctl list_queues -p VHOST name leader.",
+    mend="`rabbitmq-queues rebalance quorum`",
+    look="Whoever runs the nodes: `rabbitmqctl list_queues -p VHOST name leader`.",
     lessons=("03_clustering.md#a-quorum-queue-has-a-leader-and-members",),
 )
 def leaders_balanced(seen: Seen) -> Finding:
@@ -104,7 +104,7 @@ def failed_messages(seen: Seen) -> Finding:
     "unacked-at-prefetch",
     "Consumers that acknowledge",
     why="A consumer that holds all it may and acknowledges nothing is stuck: the messages that it holds reach nobody else.",
-    mend="See what the consumer waits for; restart it. Set x-consumer-timeout above the longest job, so that the broker takes them back.",
+    mend="See what the consumer waits for; restart it. Set `x-consumer-timeout` above the longest job, so that the broker takes them back.",
     look="Whoever owns the consumer: what is it doing?",
     lessons=("reference_01_reliability.md#a-prefetch-limits-what-comes-back",),
 )
@@ -132,7 +132,8 @@ def unacked_at_prefetch(seen: Seen) -> Finding:
     "queue-bounds",
     "Queues that end somewhere: length or TTL",
     why="A queue without an end fills memory and disk until the alarm stops the publishers of all others, too.",
-    mend="""rabbitmqctl set_policy -p VHOST bounds '^orders$' '{"max-length": 100000, "overflow": "reject-publish"}' --apply-to queues""",
+    mend="""`rabbitmqctl set_policy -p VHOST bounds '^orders$' '{"max-length": 100000, "overflow": "reject-publish"}' --apply-to queues`."""
+    " A queue obeys one policy: put all its keys into that.",
     look="Whoever declares the queues: a limit that a good day does not reach, or a TTL where old messages are worth nothing.",
     lessons=("05_security.md#a-limit-is-a-door-that-can-be-full",),
 )
@@ -152,8 +153,8 @@ def queue_bounds(seen: Seen) -> Finding:
     "lost-in-silence",
     "No messages lost in silence",
     why="Neither publisher nor consumer is told of these; the nodes' counters are the only trace.",
-    mend="mandatory=True on each publish, and a dead letter exchange for every queue; then find who did it, by the rates in the UI.",
-    look="Whoever runs the nodes: give the audit their metrics with --metrics, or a Prometheus with --prometheus.",
+    mend="`mandatory=True` on each publish, and a dead letter exchange for every queue; then find who did it, by the rates in the UI.",
+    look="Whoever runs the nodes: give the audit their metrics with `--metrics`, or a Prometheus with `--prometheus`.",
     lessons=("04_monitoring.md#listen-for-what-makes-no-sound",),
 )
 def lost_in_silence(seen: Seen) -> Finding:
@@ -177,7 +178,7 @@ def lost_in_silence(seen: Seen) -> Finding:
     "No alarm, and room before the next",
     why="An alarm of memory or disk on one node stops the publishers of the whole cluster.",
     mend="Let consumers catch up, or purge what is not needed; give the node more memory or disk. Then find out which queue it was.",
-    look="Whoever runs the nodes: rabbitmq-diagnostics alarms, and its memory_breakdown.",
+    look="Whoever runs the nodes: `rabbitmq-diagnostics alarms`, and its `memory_breakdown`.",
     lessons=("reference_06_operations.md#a-node-has-less-than-its-machine",),
 )
 def alarms(seen: Seen) -> Finding:
@@ -222,8 +223,8 @@ def supported_version(seen: Seen) -> Finding:
     "feature-flags",
     "Feature flags on",
     why="A stable flag that is off keeps new behaviour away, and the next upgrade from starting.",
-    mend="rabbitmqctl enable_feature_flag all, once all nodes are of one version.",
-    look="Whoever runs the nodes: rabbitmqctl list_feature_flags.",
+    mend="`rabbitmqctl enable_feature_flag all`, once all nodes are of one version.",
+    look="Whoever runs the nodes: `rabbitmqctl list_feature_flags`.",
     lessons=("reference_05_security.md#stay-on-a-version-that-is-mended",),
 )
 def feature_flags(seen: Seen) -> Finding:
@@ -238,8 +239,8 @@ def feature_flags(seen: Seen) -> Finding:
     "deprecated-features",
     "No deprecated feature in use",
     why="What is deprecated is refused by one of the next series, and then a program stops on the day of the upgrade.",
-    mend="rabbitmqctl list_deprecated_features names them; change the program or the declaration.",
-    look="Whoever runs the nodes: rabbitmq-diagnostics check_if_any_deprecated_features_are_used.",
+    mend="`rabbitmqctl list_deprecated_features` names them; change the program or the declaration.",
+    look="Whoever runs the nodes: `rabbitmq-diagnostics check_if_any_deprecated_features_are_used`.",
     lessons=("reference_05_security.md#stay-on-a-version-that-is-mended",),
 )
 def deprecated_features(seen: Seen) -> Finding:
@@ -254,8 +255,8 @@ def deprecated_features(seen: Seen) -> Finding:
     "anonymous-login",
     "No anonymous login",
     why="A client that gives no name is let in as the default user, wherever that one still exists.",
-    mend="auth_mechanisms.1 = PLAIN in rabbitmq.conf, or anonymous_login_user = none.",
-    look="Whoever keeps rabbitmq.conf: auth_mechanisms names no ANONYMOUS, or anonymous_login_user = none.",
+    mend="`auth_mechanisms.1 = PLAIN` in `rabbitmq.conf`, or `anonymous_login_user = none`.",
+    look="Whoever keeps `rabbitmq.conf`: auth_mechanisms names no `ANONYMOUS`, or `anonymous_login_user = none`.",
     lessons=("reference_05_security.md#anonymous-login-is-off",),
 )
 def anonymous_login(seen: Seen) -> Finding:
@@ -279,7 +280,7 @@ def anonymous_login(seen: Seen) -> Finding:
     "Certificates good for another month",
     why="On the day that a certificate runs out, nobody connects any more, all at once.",
     mend="Renew it, and restart the nodes in turn.",
-    look="Whoever runs the nodes: GET /api/health/checks/certificate-expiration/1/months on each node, and an alert on it.",
+    look="Whoever runs the nodes: `GET /api/health/checks/certificate-expiration/1/months` on each node, and an alert on it.",
     lessons=("reference_05_security.md#certificates-run-out-on-a-day-that-you-can-know",),
 )
 def certificates(seen: Seen) -> Finding:

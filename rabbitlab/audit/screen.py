@@ -55,6 +55,12 @@ def _table(results: tuple[Result, ...], checklist: str) -> Table:
     return table
 
 
+def marked(text: str) -> str:
+    """Text in which `code` has a colour instead of the marks."""
+    pieces = [escape(piece) for piece in text.split("`")]
+    return "".join(f"[cyan]{piece}[/]" if number % 2 else piece for number, piece in enumerate(pieces))
+
+
 def _place(lesson: str) -> str:
     """A path with the heading in words: it breaks between words, where a narrow screen needs it."""
     path, _, anchor = os.path.normpath(lesson).partition("#")
@@ -65,17 +71,17 @@ def _lines(result: Result, full: bool) -> list[str]:
     item, finding = result.item, result.finding
     if not full:
         return [f"{escape(str(item.deployment))}: [dim]as {item.id} above[/]"]
-    title = f"[bold]{escape(item.title)}[/]" if finding.verdict is Verdict.FAIL else escape(item.title)
+    title = f"[bold]{marked(item.title)}[/]" if finding.verdict is Verdict.FAIL else marked(item.title)
     lines = [f"{title} [dim]{item.id}[/]"]
     if finding.verdict is Verdict.FAIL:
         lines.append(escape(finding.saw))
         lines += [f"[dim]Which:[/] {escape(some(finding.objects))}"] if finding.objects else []
-        lines.append(f"[dim]Why:[/] {escape(item.why)}")
-        lines.append(f"[dim]Mend:[/] {escape(finding.mend or item.mend)}")
-        lines.append(f"[dim]Learn:[/] [cyan]{_place(item.lessons[0])}[/]")
+        lines.append(f"[dim]Why:[/] {marked(item.why)}")
+        lines.append(f"[dim]Mend:[/] {marked(finding.mend or item.mend)}")
+        lines.append(f"[dim]Learn:[/] {_place(item.lessons[0])}")
     elif finding.verdict is Verdict.UNSEEN:
         lines.append(escape(finding.saw))
-        lines.append(f"[dim]Look:[/] {escape(item.look)}")
+        lines.append(f"[dim]Look:[/] {marked(item.look)}")
     else:
         lines.append(f"[dim]{escape(finding.saw)}[/]")
     return lines

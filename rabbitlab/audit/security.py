@@ -16,8 +16,8 @@ WIDE = (".*", "^.*$", "^.*", ".*$", ".+", "^.+$")
     "default-credentials",
     "Default credentials changed",
     why="guest with the password guest is what every attacker tries first, and it is an administrator.",
-    mend="rabbitmqctl add_user NAME, rabbitmqctl set_user_tags NAME administrator, then rabbitmqctl delete_user guest.",
-    look="Whoever administers: rabbitmqctl list_users shows no guest. The audit sees it with a user tagged administrator.",
+    mend="`rabbitmqctl add_user NAME`, `rabbitmqctl set_user_tags NAME administrator`, then `rabbitmqctl delete_user guest`.",
+    look="Whoever administers: `rabbitmqctl list_users` shows no guest. The audit sees it with a user tagged administrator.",
     lessons=("05_security.md#guest-is-deleted-not-renamed",),
 )
 def default_credentials(seen: Seen) -> Finding:
@@ -26,7 +26,8 @@ def default_credentials(seen: Seen) -> Finding:
     if as_guest:
         return failed(f"guest is alive: {number(len(as_guest), 'connection', 'use')} it.", ["guest"])
     if any(user["name"] == "guest" for user in seen["users"]):
-        open_to_all = seen.get("config", {}).get("loopback_users", "guest") != "guest"
+        config = seen.get("config", {})
+        open_to_all = config.get("loopback_users") == "none" or config.get("loopback_users.guest") == "false"
         return failed("guest is alive" + (", and may log in from any machine (loopback_users)." if open_to_all else "."), ["guest"])
     return passed(f"There is no guest among {number(len(seen['users']), 'user')}.")
 
@@ -35,9 +36,9 @@ def default_credentials(seen: Seen) -> Finding:
     "tls",
     "TLS on all connections",
     why="Without it, passwords and messages can be read on the way, and nobody knows who answers.",
-    mend="listeners.tcp = none with listeners.ssl.default = 5671 and ssl_options; the same for management and"
+    mend="`listeners.tcp = none` with `listeners.ssl.default = 5671` and `ssl_options`; the same for management and"
     " prometheus; inet_tls between nodes.",
-    look="Whoever runs the nodes: between nodes TLS is a matter of start arguments (-proto_dist inet_tls)."
+    look="Whoever runs the nodes: between nodes TLS is a matter of start arguments (`-proto_dist inet_tls`)."
     " Do clients verify the certificate?",
     lessons=(
         "05_security.md#ask-who-answers-before-you-say-your-password",
@@ -67,7 +68,7 @@ def tls(seen: Seen) -> Finding:
     "vhosts",
     "Virtual hosts for isolation",
     why="In one virtual host every system may meet the queues, policies and limits of every other.",
-    mend="rabbitmqctl add_vhost shop --default-queue-type quorum, and permissions there; then leave / empty.",
+    mend="`rabbitmqctl add_vhost shop --default-queue-type quorum`, and permissions there; then leave `/` empty.",
     look="Whoever administers: one virtual host for each system, and nothing in the default one.",
     lessons=("05_security.md#each-program-has-a-user-and-a-password-of-its-own",),
 )
@@ -89,8 +90,8 @@ def vhosts(seen: Seen) -> Finding:
     "permissions",
     "Least-privilege permissions",
     why="Whoever takes over a program, or errs in it, may do what the program may: with .* delete every queue.",
-    mend="rabbitmqctl set_permissions -p VHOST USER '^$' '^sales$' '^orders$': configure nothing, write one exchange, read one queue.",
-    look="Whoever administers: rabbitmqctl list_permissions -p VHOST. The audit sees it with a user tagged administrator.",
+    mend="`rabbitmqctl set_permissions -p VHOST USER '^$' '^sales$' '^orders$'`: configure nothing, write one exchange, read one queue.",
+    look="Whoever administers: `rabbitmqctl list_permissions -p VHOST`. The audit sees it with a user tagged administrator.",
     lessons=("05_security.md#topology-belongs-to-an-administrator", "05_security.md#every-permission-is-proven-by-a-refusal"),
 )
 def permissions(seen: Seen) -> Finding:
@@ -110,7 +111,7 @@ def permissions(seen: Seen) -> Finding:
     "management-access",
     "Management UI access restricted",
     why="Whoever reaches the page may guess passwords there; whoever logs in with a tag may look at all, or change it.",
-    mend="rabbitmqctl set_user_tags USER, without a tag, for programs; management.tcp.ip = 127.0.0.1, or a network that"
+    mend="`rabbitmqctl set_user_tags USER`, without a tag, for programs; `management.tcp.ip = 127.0.0.1`, or a network that"
     " clients are not on.",
     look="Whoever runs the network: from the machine of a client, port 15672 (15671) does not answer.",
     lessons=("05_security.md#a-client-reaches-one-port-and-no-other", "05_security.md#tags-say-who-may-see-the-management-page"),
