@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from rabbitlab.audit.queues import REPLICATED, every, important, kind, names, number
+from rabbitlab.audit.queues import REPLICATED, every, important, kind, names, number, some
 from rabbitlab.audit.reading import shown
 from rabbitlab.audit.seen import Seen
 from rabbitlab.audit.verdict import Finding, Section, failed, not_applicable, passed, unseen
@@ -156,8 +156,8 @@ def prefetch(seen: Seen) -> Finding:
         return failed(saw, _by_queue(unlimited))
     if not consumers:
         return unseen("Nobody who acknowledges consumes at the moment.")
-    counts = [consumer["prefetch_count"] for consumer in consumers]
-    return passed(f"{number(len(consumers), 'consumer')} with a prefetch between {min(counts)} and {max(counts)}.")
+    counts = some(map(str, sorted({consumer["prefetch_count"] for consumer in consumers})), 5)
+    return passed(f"{number(len(consumers), 'consumer')}, with a prefetch of {counts}.")
 
 
 @SECTION.item(
