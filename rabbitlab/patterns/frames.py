@@ -52,6 +52,22 @@ def header_frame(size: int, message_id: str, delivery_mode: int, properties: spe
     return frame.Header(CHANNEL, size, mine).marshal()
 
 
+def encoded(
+    body: bytes,
+    exchange: str,
+    routing_key: str,
+    mandatory: bool,
+    message_id: str,
+    delivery_mode: int,
+    properties: spec.BasicProperties | None,
+) -> tuple[bytes, bytes]:
+    """A message: the frames to be written at once, and its body where that is not small and has to be cut (:func:`body_frames`)."""
+    method, header = method_frame(exchange, routing_key, mandatory), header_frame(len(body), message_id, delivery_mode, properties)
+    if not body or len(body) > SMALL:
+        return method + header, body
+    return b"".join((method, header, _BODY.pack(spec.FRAME_BODY, CHANNEL, len(body)), body, END)), b""
+
+
 def body_frames(body: bytes, frame_max: int) -> Iterator[bytes]:
     """The body, in frames of at most *frame_max* bytes, as agreed with the node; 0 is no limit. An empty body has no frame."""
     most = (frame_max - OVERHEAD) if frame_max else len(body)

@@ -3,6 +3,9 @@
 Confirm after each publish, and a program sends some hundred messages a second, because it waits for each. Here up to a window of messages
 is on its way at once; each has a receipt, which is settled when RabbitMQ has answered, or when the message's deadline has passed. A lost
 connection is made again, to another node where need be, and what was not answered is sent again.
+
+What happens to the connection is logged by ``rabbitlab.patterns.publisher``, in one line each. pika logs the same in many; a service may
+want ``logging.getLogger("pika").setLevel(logging.CRITICAL)``.
 """
 
 import logging
@@ -15,7 +18,7 @@ from pika.connection import Parameters
 from pika.spec import BasicProperties
 
 from .connecting import Addresses, parameters
-from .frames import SMALL, body_frames, header_frame, method_frame, new_id
+from .frames import encoded, new_id
 from .metrics import Metrics
 from .receipt import ERRORS, Outcome, Receipt
 from .retry import Backoff
@@ -140,11 +143,9 @@ class ReliablePublisher:
         if message_id is None:
             message_id = (properties.message_id if properties else None) or new_id()
         mode = PERSISTENT if persistent else TRANSIENT
-        head = method_frame(exchange, routing_key, mandatory) + header_frame(len(body), message_id, mode, properties)
-        if len(body) <= SMALL:
-            head, body = head + b"".join(body_frames(body, 0)), b""
+        head, rest = encoded(body, exchange, routing_key, mandatory, message_id, mode, properties)
         until = self._window.clock() + (self._deadline if deadline is None else deadline)
-        receipt = Receipt(message_id, exchange, routing_key, head, body, until, self._window)
+        receipt = Receipt(message_id, exchange, routing_key, head, rest, until, self._window)
         if self._window.put(receipt):
             self._sender.wake()
         return receipt

@@ -68,8 +68,8 @@ class Receipt:
         self.reply_code = 0
         self.reply_text = ""
         self.attempts = 0
-        self._head = head  # its method and header frame, and the body's where that is small; let go of once it is settled, as the body
-        self._body = body  # of a message that is not small
+        self._head = head  # its frames; without the body's, where that is not small. Both are let go of once it is settled
+        self._body = body
         self._until = until  # time.monotonic()
         self._holder = holder
         self._callbacks: tuple[Callable[[Receipt], object], ...] = ()
@@ -113,7 +113,10 @@ class Receipt:
         if not self._holder.may_wait():
             raise RuntimeError("a callback runs on the thread that would settle this receipt: use add_done_callback")
         settled = threading.Event()
-        tell = lambda _: settled.set()  # noqa: E731  # it is taken back below, so it needs a name
+
+        def tell(_: Receipt) -> None:
+            settled.set()
+
         self.add_done_callback(tell)
         if not settled.wait(timeout) and self.outcome is None:
             with self._holder.lock:
@@ -141,7 +144,8 @@ class PublishError(Exception):
     """
 
     def __init__(self, receipt: Receipt):
-        super().__init__(f"{receipt.message_id} {self.told}: {receipt.reply_code or ''} {receipt.reply_text}".replace(":  ", ": "))
+        code = f"{receipt.reply_code} " if receipt.reply_code else ""
+        super().__init__(f"{receipt.message_id} {self.told}: {code}{receipt.reply_text}")
         self.receipt = receipt
 
     told = "was not confirmed"

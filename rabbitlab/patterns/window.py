@@ -231,9 +231,8 @@ class Window:
                 return []
             late = [receipt for receipt in self._everything() if receipt.outcome is None and receipt._until <= now]
             for receipt in late:
-                self._settle(
-                    receipt, Outcome.UNKNOWN, ("not confirmed" if receipt.attempts else "not sent") + " by its deadline" + self._why()
-                )
+                text = "not confirmed by its deadline" if receipt.attempts else "not sent by its deadline"
+                self._settle(receipt, Outcome.UNKNOWN, text + self._why())
             self.queue = deque(receipt for receipt in self.queue if receipt.outcome is None)
             self._soonest = min((receipt._until for receipt in self._everything() if receipt.outcome is None), default=NEVER)
             self._make_room()
@@ -270,7 +269,7 @@ class Window:
             while not self._closed:
                 if self.open < self.size:
                     return True
-                if not self._room.wait(until - self.clock()) and self.open >= self.size:
+                if not self._room.wait(min(until - self.clock(), threading.TIMEOUT_MAX)) and self.open >= self.size:
                     return False
             return False
         finally:
@@ -298,7 +297,8 @@ class Window:
         return len(again)
 
     def _why(self) -> str:
-        return f" ({self.trouble})" if self.trouble else ""
+        reason = self.trouble or (f"{len(self.sent)} messages wait for an answer" if self.sent else "")
+        return f" ({reason})" if reason else ""
 
     def _tell(self) -> None:
         """Not under the lock: callbacks may publish."""
