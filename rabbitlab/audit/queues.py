@@ -30,6 +30,7 @@ def _fleeting(queue: Queue) -> bool:
 
 
 def names(queues: Iterable[Queue]) -> list[str]:
+    """What to call them, or anything else that has a name in a virtual host."""
     return [shown(queue["name"], queue["vhost"]) for queue in queues]
 
 
