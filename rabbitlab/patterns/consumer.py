@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,13 +21,13 @@ from pika.exceptions import ChannelClosedByBroker
 
 from .care import Care
 from .connecting import LOST, Addresses, login_refused, parameters
-from .link import Link
+from .link import Link, first
 from .message import Message, Reject
 from .metrics import Metrics
 from .moves import Mover
 from .retries import USUAL, Retries, told
 from .retry import Backoff
-from .subscription import Cancelled, Settle, Subscription
+from .subscription import Abandoned, Cancelled, Settle, Subscription
 from .workers import Workers
 
 log = logging.getLogger(__name__)
@@ -106,33 +107,38 @@ class ResilientConsumer:
         self._stopping, self._ended = threading.Event(), threading.Event()
         self._patience = 0.0  # seconds that handlers have to finish once it is stopping
         self._link: Link | None = None
-        self._connections = 0
+        self._connected_before = False
         self._subscription: Subscription | None = None
         self._attached_at: float | None = None
         self._state = Health(False, time.time(), "not started")
-        self._thread: threading.Thread | None = None
+        self._began = False
         self._error: BaseException | None = None
 
     def run(self) -> None:
-        """Consume until :meth:`stop`; once.
+        """Consume until :meth:`stop`. A consumer that was stopped is not used again.
 
         Raises:
             pika.exceptions.ProbableAuthenticationError, pika.exceptions.ProbableAccessDeniedError: the login was refused.
             pika.exceptions.ChannelClosedByBroker: 403, this user may not read the queue.
         """
+        self._began = True
         self._workers.start()
         failures = 0
         try:
             while not self._stopping.is_set():
                 try:
                     self._consume()
+                except Abandoned as error:
+                    log.warning("%s: stopped, and %s", self._name, error)
                 except LOST as error:
                     if _is_final(error):
                         raise
                     failures = 1 if self._was_steady() else failures + 1
                     self._wait(self._backoff.seconds(failures - 1), error)
         except BaseException as error:
+            self._error = error
             self._say(False, f"ended: {told(error)}")
+            log.error("%s: %s", self._name, self._state.why)
             raise
         finally:
             self._workers.stop()
@@ -144,8 +150,8 @@ class ResilientConsumer:
 
     def start(self) -> "ResilientConsumer":
         """:meth:`run` in a thread of its own; what it raises, :meth:`join` raises."""
-        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-        self._thread.start()
+        self._began = True
+        threading.Thread(target=self._run, name=self._name, daemon=True).start()
         return self
 
     def join(self, timeout: float | None = None) -> bool:
@@ -173,7 +179,7 @@ class ResilientConsumer:
             link.call(self._drain)
         if self._workers.mine():
             return False
-        return self._ended.wait(timeout + GRACE)
+        return not self._began or self._ended.wait(timeout + GRACE)
 
     def stop_on_signals(self, *numbers: int, timeout: float = 25.0) -> None:
         """:meth:`stop` at SIGTERM and SIGINT, or at *numbers*. A second signal changes nothing. For the main thread."""
@@ -203,16 +209,18 @@ class ResilientConsumer:
         self.stop()
 
     def _run(self) -> None:
-        try:
+        with suppress(BaseException):  # join() raises it
             self.run()
-        except BaseException as error:
-            self._error = error
-            log.error("%s: %s", self._name, self._state.why)
 
     def _consume(self) -> None:
         """Attach, on the connection that there is or on another, and stay until drained."""
         self._attached_at = None
-        link = self._link = self._link or self._connect()
+        if self._link is None:
+            self._link = first(self._addresses(), self._stopping.is_set)
+            if self._connected_before:
+                self._metrics.reconnects.inc()
+            self._connected_before = True
+        link = self._link
         subscription = self._subscription = Subscription(link, self._queue, self._care.prefetch, self._deliver)
         try:
             subscription.run(self._attached)
@@ -221,23 +229,8 @@ class ResilientConsumer:
         except BaseException:
             self._hang_up()
             raise
-
-    def _connect(self) -> Link:
-        """To the first node that answers."""
-        errors: list[BaseException] = []
-        for address in self._addresses():
-            try:
-                link = Link(address)
-            except LOST as error:
-                if login_refused(error) or self._stopping.is_set():
-                    raise
-                errors.append(error)
-                continue
-            if self._connections:
-                self._metrics.reconnects.inc()
-            self._connections += 1
-            return link
-        raise errors[-1]
+        finally:
+            self._mover.release(subscription)
 
     def _attached(self) -> None:
         self._attached_at = time.monotonic()

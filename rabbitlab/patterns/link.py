@@ -5,7 +5,7 @@
 does it, so that code still reads from top to bottom, with a time limit on each step.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pika import SelectConnection
@@ -15,7 +15,7 @@ from pika.channel import Channel
 from pika.connection import Parameters
 from pika.exceptions import AMQPConnectionError, ConnectionClosedByClient
 
-from .connecting import LOST
+from .connecting import LOST, login_refused
 
 ANSWER = 6.0  # seconds for an answer on an open connection
 TICK = 2.0  # seconds between two looks whether the node has said anything
@@ -131,6 +131,27 @@ class Link:
         for _ in range(3):  # the socket is closed in one of the next turns
             self._loop.process_timeouts()
         self._loop.close()
+
+
+def first(addresses: Iterable[Parameters], ended: Callable[[], bool]) -> Link:
+    """A link to the first of the nodes that answers.
+
+    Args:
+        addresses: Of the nodes.
+        ended: True ends it: it is not wanted any more.
+
+    Raises:
+        One of ``connecting.LOST``: what went wrong at the last of them, or a refused login at any.
+    """
+    last: Exception = AMQPConnectionError("no address")
+    for address in addresses:
+        try:
+            return Link(address)
+        except LOST as error:
+            last = error
+            if login_refused(error) or ended():
+                break
+    raise last
 
 
 def _cause(error: BaseException | None) -> BaseException | None:

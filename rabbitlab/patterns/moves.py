@@ -58,7 +58,7 @@ class Mover:
     @property
     def trouble(self) -> tuple[float, str] | None:
         """Since when (``time.time()``) some message can be moved nowhere, and why; None where all is well."""
-        return min(list(self._held.values()), default=None)
+        return min((told for move, told in list(self._held.items()) if not move.message.subscription.over), default=None)
 
     def put_off(self, message: Message, reason: str) -> None:
         """To a waiting queue, or back at once where there is none."""
@@ -76,7 +76,7 @@ class Mover:
         self._move(_Move(message, *self._retries.dead(self._queue), reason, self._metrics.dead_lettered))
 
     def release(self, subscription: Subscription) -> None:
-        """Give back what could be moved nowhere so far: the subscription is being drained."""
+        """Give back what could be moved nowhere so far: the subscription is being drained, or is over."""
         for move in list(self._held):
             if move.message.subscription is subscription and self._held.pop(move, None) is not None:
                 subscription.settle(move.message, Settle.REJECT)

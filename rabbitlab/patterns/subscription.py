@@ -120,7 +120,7 @@ class Subscription:
 
     def abandon(self) -> None:
         """End at once, with messages in hand: they come again, and that counts as a failure of each."""
-        self._end(Abandoned(f"{self._held} messages were still in hand"))
+        self._end(Abandoned(f"messages were still in hand, which come again: {self._held}"))
 
     def later(self, seconds: float, function: Callable[[], object]) -> None:
         """Have *function* called in so many seconds, unless the link ends before. Any thread may call this."""
