@@ -89,9 +89,9 @@ CASES = [
     ("publisher-confirms", PASS, as_it_is, ""),
     ("publisher-confirms", FAIL, of("channels", confirm=False), "the till"),
     ("publisher-confirms", UNSEEN, only("channels"), "10 of 10"),
-    ("consumer-cancellation", UNSEEN, as_it_is, ""),
-    ("consumer-cancellation", FAIL, has(cancelled=["orders in shop"]), "orders in shop"),
-    ("consumer-cancellation", FAIL, of("connections", client_properties={"connection_name": "old client"}), "old client"),
+    ("cancelled-consumers", UNSEEN, as_it_is, ""),
+    ("cancelled-consumers", FAIL, has(cancelled=["orders in shop"]), "orders in shop"),
+    ("cancelled-consumers", FAIL, of("connections", client_properties={"connection_name": "old client"}), "old client"),
     ("prefetch", PASS, as_it_is, "20"),
     ("prefetch", FAIL, of("consumers", prefetch_count=0), "orders"),
     ("prefetch", UNSEEN, only("consumers"), ""),
@@ -266,7 +266,7 @@ CASES = [
 # No cluster shows these; who must look is all that can be said.
 NEVER_FAIL = {"health-checks", "backups"}
 # That nothing is wrong cannot be shown from here: they fail, or stay unseen. Obsolete ones are not applicable where they are not used.
-NEVER_PASS = NEVER_FAIL | {"consumer-cancellation", "load-balancer", "log-aggregation", "persistent-storage", "documentation"}
+NEVER_PASS = NEVER_FAIL | {"cancelled-consumers", "load-balancer", "log-aggregation", "persistent-storage", "documentation"}
 OBSOLETE = {"delayed-message-plugin", "mirrored-queues"}
 
 
@@ -288,6 +288,7 @@ def test_each_check_is_seen_to_pass_and_to_fail():
 
 # A part that is looked at where it was read, and done without where it was not.
 OPTIONAL = {
+    ("default-credentials", "connections"),
     ("log-aggregation", "config"),
     ("metrics-exported", "metrics"),
     ("default-credentials", "config"),
@@ -345,6 +346,32 @@ def test_answers_of_another_shape_do_not_end_the_audit(item):
     for part in asked_for(item):
         for strange in ([None], [{}], "text", {}, 7):
             assert judged(item.id, {**orderly(), part: strange}).verdict in Verdict
+
+
+def test_policies_that_are_not_shown_are_not_taken_for_none():
+    """A cluster without statistics leaves out the policies of classic queues."""
+    parts = orderly()
+    parts["overview"]["disable_stats"] = True
+    bare = classic("bare")
+    del bare["effective_policy_definition"]
+    parts["queues"].append(bare)
+    for id in ("dead-letter-exchanges", "dead-letters-kept", "queue-bounds", "retry-backoff", "failed-messages"):
+        assert judged(id, parts).verdict is UNSEEN, id
+
+
+@pytest.mark.parametrize(
+    ("id", "change", "hidden"),
+    [
+        ("default-credentials", more("users", {"name": "guest"}), "connections"),
+        ("tls", more("listeners", listener(NODES[0], "amqp", 5672)), "connections"),
+        ("vhosts", more("queues", queue("orders", vhost="/")), "connections"),
+        ("permissions", of("permissions", user="till"), "connections"),
+    ],
+)
+def test_what_is_seen_to_fail_fails_whatever_else_is_hidden(id, change, hidden):
+    parts = orderly()
+    change(parts)
+    assert judged(id, parts, unread={hidden: "It was kept from us."}).verdict is FAIL
 
 
 def test_a_thousand_queues_are_judged_in_a_moment():
@@ -480,8 +507,8 @@ class TestAsAProgram:
         served.answer = lambda path, params: (200, {"consumers": 1}) if path == "api/queues/shop/orders" else answer(path, params)
         _, said = run(served, as_json=True)
         told = {item["id"]: item for item in json.loads(said.out)["items"]}
-        assert told["consumer-cancellation"]["verdict"] == "fail"
-        assert told["consumer-cancellation"]["objects"] == ["orders in shop"]
+        assert told["cancelled-consumers"]["verdict"] == "fail"
+        assert told["cancelled-consumers"]["objects"] == ["orders in shop"]
 
     def test_a_page_is_written_beside_the_table(self, run, tmp_path):
         parts = orderly()

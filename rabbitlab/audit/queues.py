@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rabbitlab.audit.reading import shown
-from rabbitlab.audit.seen import Seen
+from rabbitlab.audit.seen import Seen, Unseen
 
 Queue = dict[str, Any]
 DEAD = re.compile(r"(^|[._-])(dead|dlq|dlx|dead[._-]?letters?)([._-]|$)", re.I)  # how a queue of dead letters is called
@@ -40,9 +40,17 @@ def kind(queue: Queue) -> str:
 
 
 def setting(queue: Queue, key: str) -> Any:
-    """What holds for the queue: its argument, or else its policy's; None where neither says. *key* is a policy's: ``message-ttl``."""
+    """What holds for the queue: its argument, or else its policy's; None where neither says. *key* is a policy's: ``message-ttl``.
+
+    Raises:
+        Unseen: the queue's policy is not shown.
+    """
     found = queue.get("arguments", {}).get(f"x-{key}")
-    return queue.get("effective_policy_definition", {}).get(key) if found is None else found
+    if found is not None:
+        return found
+    if "effective_policy_definition" not in queue:
+        raise Unseen("The cluster collects no statistics, and without them it does not show which policies its queues obey.")
+    return queue["effective_policy_definition"].get(key)
 
 
 def waits(queue: Queue) -> bool:

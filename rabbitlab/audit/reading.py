@@ -139,6 +139,9 @@ def _queues(asker: Asker, overview: dict[str, Any]) -> list[dict[str, Any]]:
     while page <= pages:
         answer = asker.json("api/queues", page=page, page_size=PAGE, **params)
         found += answer["items"]
+        if not overview.get("disable_stats"):  # a queue of a moment ago has no statistics yet, nor a policy
+            for queue in answer["items"]:
+                queue.setdefault("effective_policy_definition", {})
         page, pages = page + 1, answer["page_count"]
     return found
 

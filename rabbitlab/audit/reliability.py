@@ -108,7 +108,7 @@ def publisher_confirms(seen: Seen) -> Finding:
 
 
 @SECTION.item(
-    "consumer-cancellation",
+    "cancelled-consumers",
     "Consumer cancellation noticed",
     why="The broker cancels a consumer when its queue is deleted or it takes too long."
     " A program that does not notice runs on, and nothing is done.",
