@@ -5,7 +5,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,7 +111,15 @@ class Scene:
     def __exit__(self, *_) -> None:
         for program in self.publishers + self.consumers + self._ended:
             program.end()
-        self._room.remove()
+        with suppress(TimeoutError):  # the next one sweeps it
+            broker.wait_until(self._removed, STARTED_WITHIN)
+
+    def _removed(self) -> bool:
+        try:
+            self._room.remove()
+        except Mendable:  # the cluster is busy: the verdict stands all the same
+            return False
+        return True
 
     def _runs_everywhere(self) -> bool:
         states = broker.api(broker.path("vhosts", self.vhost)).get("cluster_state", {})
