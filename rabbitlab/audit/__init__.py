@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from getpass import getpass
 from ssl import SSLContext
+from typing import Any
 
 from rabbitlab.audit import conf, prometheus, reading
 from rabbitlab.audit.asking import Asker, trust
@@ -114,7 +115,7 @@ def audit(source: Source, *, vhosts: Sequence[str] = (), important: str | None =
     )
 
 
-def _metrics(source: Source, asker: Asker, parts: dict) -> Sequence[str]:
+def _metrics(source: Source, asker: Asker, parts: dict[str, Any]) -> Sequence[str]:
     """The addresses of the nodes' own metrics."""
     if source.metrics:
         return source.metrics
@@ -123,7 +124,7 @@ def _metrics(source: Source, asker: Asker, parts: dict) -> Sequence[str]:
     return prometheus.guessed(asker.url, parts.get("listeners", []))
 
 
-def _ask_prometheus(source: Source, tls: SSLContext, nodes: list[str], parts: dict, unread: dict[str, str]) -> None:
+def _ask_prometheus(source: Source, tls: SSLContext, nodes: list[str], parts: dict[str, Any], unread: dict[str, str]) -> None:
     """What the Prometheus server knows; the lab's own is asked where it runs."""
     address = source.prometheus or (OWN_PROMETHEUS if source.url is None else None)
     why = "It stands in Prometheus, which was not named (--prometheus URL)."
@@ -158,7 +159,7 @@ def _login(source: Source) -> tuple[str, str]:
     raise Mendable(f"No password for {user}: name the environment variable that holds it, --password-env VARIABLE")
 
 
-def _reach(url: str | None, login: tuple[str, str], tls) -> tuple[Asker, dict]:
+def _reach(url: str | None, login: tuple[str, str], tls: SSLContext) -> tuple[Asker, dict[str, Any]]:
     """The first management API that answers."""
     addresses = [url] if url else [f"http://{HOST}:{node.management}" for node in NODES]
     for number, address in enumerate(addresses, 1):
@@ -171,7 +172,7 @@ def _reach(url: str | None, login: tuple[str, str], tls) -> tuple[Asker, dict]:
     raise AssertionError("there is at least one address")
 
 
-def _pattern(important: str | None) -> re.Pattern | None:
+def _pattern(important: str | None) -> re.Pattern[str] | None:
     try:
         return re.compile(important) if important else None
     except re.error as error:

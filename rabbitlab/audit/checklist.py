@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rabbitlab.audit import availability, deployment, error_handling, monitoring, reliability, running, security
+from rabbitlab.audit import availability, deployment, error_handling, monitoring, nodes_now, queues_now, reliability, security
 from rabbitlab.audit.verdict import Item, Result
 
 SECTIONS = (
@@ -13,8 +13,8 @@ SECTIONS = (
     monitoring.SECTION,
     security.SECTION,
     deployment.SECTION,
-    running.QUEUES,
-    running.NODES,
+    queues_now.SECTION,
+    nodes_now.SECTION,
 )
 ITEMS: tuple[Item, ...] = tuple(item for section in SECTIONS for item in section.items)
 

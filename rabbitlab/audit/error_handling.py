@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from rabbitlab.audit import rules
 from rabbitlab.audit.letters import Letters
-from rabbitlab.audit.queues import DEAD, Queue, every, important, kind, names, number, setting, shared, some, waits
+from rabbitlab.audit.queues import DEAD, Queue, at, every, important, kind, names, number, setting, shared, some, waits
 from rabbitlab.audit.seen import Seen
 from rabbitlab.audit.verdict import Finding, Section, failed, not_applicable, passed, unseen
 
@@ -26,7 +26,7 @@ NO_QUEUES = "There is no queue that is shared."
 def dead_letter_exchanges(seen: Seen) -> Finding:
     """Important queues without one; streams and the queues of dead letters themselves need none."""
     ends = dead_letter_queues(seen)
-    queues = [queue for queue in important(seen) if kind(queue) != "stream" and _at(queue) not in ends]
+    queues = [queue for queue in important(seen) if kind(queue) != "stream" and at(queue) not in ends]
     if not queues:
         return not_applicable(NO_QUEUES if not ends else "There are queues of dead letters, and no others.")
     without = [queue for queue in queues if setting(queue, "dead-letter-exchange") is None]
@@ -176,15 +176,11 @@ def failed_message_alerts(seen: Seen) -> Finding:
 def dead_letter_queues(seen: Seen) -> set[tuple[str, str]]:
     """Where dead letters end: a queue without a way on that takes those of a queue that is no waiting room, or one that is called so."""
     letters = Letters(seen)
-    ends = {_at(queue) for queue in shared(seen) if setting(queue, "dead-letter-exchange") is None and DEAD.search(queue["name"])}
+    ends = {at(queue) for queue in shared(seen) if setting(queue, "dead-letter-exchange") is None and DEAD.search(queue["name"])}
     for queue in shared(seen):
         if not waits(queue):
-            ends |= {_at(target) for target in letters.targets(queue) if setting(target, "dead-letter-exchange") is None}
+            ends |= {at(target) for target in letters.targets(queue) if setting(target, "dead-letter-exchange") is None}
     return ends
-
-
-def _at(queue: Queue) -> tuple[str, str]:
-    return queue["vhost"], queue["name"]
 
 
 def _limit(queue: Queue) -> int | None:

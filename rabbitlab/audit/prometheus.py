@@ -1,7 +1,7 @@
 """Read the nodes' own metrics, and what a Prometheus server knows: its rules, whom it tells, and whether it watches this cluster."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ssl import SSLContext
 from typing import Any
@@ -117,7 +117,7 @@ class Server:
         """
         parts: dict[str, Any] = {}
         unread: dict[str, str] = {}
-        ask = {
+        ask: dict[str, Callable[[], Any]] = {
             "rules": self._rules,
             "alertmanagers": lambda: [each["url"] for each in self._data("alertmanagers")["activeAlertmanagers"]],
             "metric_names": lambda: set(self._data("label/__name__/values")),

@@ -29,6 +29,11 @@ def _fleeting(queue: Queue) -> bool:
     return bool(queue.get("auto_delete")) or queue["name"].startswith("amq.")
 
 
+def at(queue: Queue) -> tuple[str, str]:
+    """Where it is: virtual host and name."""
+    return queue["vhost"], queue["name"]
+
+
 def names(queues: Iterable[Queue]) -> list[str]:
     """What to call them, or anything else that has a name in a virtual host."""
     return [shown(queue["name"], queue["vhost"]) for queue in queues]

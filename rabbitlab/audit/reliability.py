@@ -1,6 +1,7 @@
 """Production readiness: reliability."""
 
 from collections import Counter
+from typing import Any
 
 from rabbitlab.audit.queues import REPLICATED, every, important, kind, names, number, some
 from rabbitlab.audit.reading import shown
@@ -179,13 +180,13 @@ def global_qos(seen: Seen) -> Finding:
     return passed("No channel that is open has a shared prefetch.")
 
 
-def _consumers(seen: Seen) -> list[dict]:
+def _consumers(seen: Seen) -> list[dict[str, Any]]:
     """Those of important queues."""
     keys = {(queue["vhost"], queue["name"]) for queue in important(seen)}
     return [consumer for consumer in seen["consumers"] if (consumer["queue"]["vhost"], consumer["queue"]["name"]) in keys]
 
 
-def _by_queue(consumers: list[dict]) -> list[str]:
+def _by_queue(consumers: list[dict[str, Any]]) -> list[str]:
     counted = Counter(shown(consumer["queue"]["name"], consumer["queue"]["vhost"]) for consumer in consumers)
     return [queue + (f" ({count} times)" if count > 1 else "") for queue, count in counted.items()]
 
@@ -196,12 +197,12 @@ def _program(seen: Seen, connection: str | None, otherwise: str) -> str:
     return _named(found) if found else f"{connection or 'a connection'} ({otherwise})"
 
 
-def _named(connection: dict) -> str:
+def _named(connection: dict[str, Any]) -> str:
     given = connection.get("client_properties", {}).get("connection_name")
     return f"{given or connection['name']} (user {connection.get('user')})"
 
 
-def _told(connection: dict) -> bool:
+def _told(connection: dict[str, Any]) -> bool:
     if connection.get("protocol") != AMQP:
         return True
     return bool(connection.get("client_properties", {}).get("capabilities", {}).get("consumer_cancel_notify"))

@@ -1,6 +1,7 @@
 """Production readiness: security."""
 
 from collections import Counter
+from typing import Any
 
 from rabbitlab.audit.queues import number, shared, some
 from rabbitlab.audit.seen import Seen
@@ -136,29 +137,29 @@ def management_access(seen: Seen) -> Finding:
 RIGHTS = ("configure", "write", "read")
 
 
-def _rights(row: dict) -> str:
+def _rights(row: dict[str, Any]) -> str:
     return ", ".join(f"{what} {row[what]}" for what in RIGHTS if row[what] in WIDE)
 
 
-def _tags(user: dict) -> list[str]:
+def _tags(user: dict[str, Any]) -> list[str]:
     tags = user.get("tags") or []
     return tags.split(",") if isinstance(tags, str) else list(tags)
 
 
-def _encrypted(listener: dict) -> bool:
+def _encrypted(listener: dict[str, Any]) -> bool:
     protocol = str(listener["protocol"])
     return bool(listener.get("tls")) or protocol.startswith("https") or protocol.endswith("/ssl")
 
 
-def _reachable(listener: dict) -> bool:
+def _reachable(listener: dict[str, Any]) -> bool:
     """Whether clients on other machines reach it; what nodes use among themselves is another matter."""
     return listener["protocol"] != "clustering" and _reaches_out(listener)
 
 
-def _reaches_out(listener: dict) -> bool:
+def _reaches_out(listener: dict[str, Any]) -> bool:
     return listener["ip_address"] not in LOOPBACK
 
 
-def _default_type(vhost: dict) -> str:
+def _default_type(vhost: dict[str, Any]) -> str:
     found = vhost.get("default_queue_type") or vhost.get("metadata", {}).get("default_queue_type")
     return str(found) if found not in (None, "undefined") else "classic"

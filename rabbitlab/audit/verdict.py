@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from rabbitlab.audit.seen import Seen, Unseen
 
@@ -128,8 +129,8 @@ class Report:
     """
 
     results: tuple[Result, ...]
-    cluster: dict[str, object]
-    read: dict[str, object]
+    cluster: dict[str, Any]
+    read: dict[str, Any]
 
     def count(self, verdict: Verdict) -> int:
         return sum(result.verdict is verdict for result in self.results)
