@@ -155,6 +155,8 @@ def test_a_call_to_a_silent_node_can_be_limited(room):
             connection.channel()
         assert 0.4 < time.monotonic() - began < 5
         assert connection.is_closed
+        proxy.heal()
+        broker.wait_until(lambda: not proxy.connections, within=20)
 
 
 @pytest.mark.cluster

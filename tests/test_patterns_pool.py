@@ -400,6 +400,16 @@ class Watched(pika.BlockingConnection):
             self.__dict__.pop("user", None)
 
 
+@contextmanager
+def proxied(room, **more):
+    """A pool behind a proxy, which passes everything on in the end, and has nothing left to do when it is closed."""
+    with Proxy() as proxy:
+        with ConnectionPool(urls(room, proxy.port), **more) as pool:
+            yield proxy, pool
+        proxy.heal()
+        until(lambda: not proxy.connections)
+
+
 @pytest.mark.cluster
 def test_fifty_threads_lose_nothing_and_share_nothing(room, monkeypatch):
     """L1 and L2 on the cluster: what pika does with shared connections is in the lesson; here all messages arrive."""
@@ -448,7 +458,7 @@ def test_an_idle_connection_outlives_its_heartbeats(room):
 @pytest.mark.parametrize("how", ["closed by the node", "reset by the network"])
 def test_connections_that_died_idle_are_lent_to_nobody(room, how):
     """L4: no borrower sees an error, though every connection of the pool is dead."""
-    with Proxy() as proxy, ConnectionPool(urls(room, proxy.port), size=4, name=f"pool-{room.vhost}") as pool:
+    with proxied(room, size=4, name=f"pool-{room.vhost}") as (proxy, pool):
         with pool.channel() as channel, pool.channel(), pool.channel(), pool.channel():
             channel.queue_declare(queue="orders", durable=True)
         idle = {id(pooled.connection) for pooled in pool._idle}
@@ -471,7 +481,7 @@ def test_connections_that_died_idle_are_lent_to_nobody(room, how):
 @pytest.mark.cluster
 def test_a_silent_node_costs_a_borrower_half_of_its_time(room):
     """L3 and L4: the idle connections look alive, and their node does not answer; another one does. One silence is enough."""
-    with Proxy() as proxy, ConnectionPool(urls(room, proxy.port), size=4) as pool:
+    with proxied(room, size=4) as (proxy, pool):
         with pool.connection(), pool.connection(), pool.connection(), pool.connection():
             pass
         pool._urls = urls(room, NODES[1].amqp)  # where the next one is made
@@ -486,7 +496,7 @@ def test_a_silent_node_costs_a_borrower_half_of_its_time(room):
 
 @pytest.mark.cluster
 def test_a_node_that_falls_silent_while_its_connection_is_lent(room):
-    with Proxy() as proxy, ConnectionPool(urls(room, proxy.port), size=1) as pool:
+    with proxied(room, size=1) as (proxy, pool):
         with pool.channel() as channel:
             proxy.black_hole()
         assert not channel.connection.is_open  # what was in the with is done; nobody else is to have the connection
