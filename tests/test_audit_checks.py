@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 
 from rabbitlab.audit.checklist import ITEMS
+from rabbitlab.audit.letters import Letters
 from rabbitlab.audit.seen import Seen
 from rabbitlab.audit.verdict import Verdict, judge
 from tests.audit_cluster import NODES, classic, connection, consumer, dead, listener, node, orderly, queue, rule, waiting
@@ -372,3 +373,53 @@ def test_a_thousand_queues_are_judged_in_a_moment():
     began = time.process_time()
     judge(ITEMS, Seen(parts))
     assert time.process_time() - began < 2
+
+
+def leads(queue_name, source, routing_key, **more):
+    """A binding in the virtual host ``shop``."""
+    return {"vhost": "shop", "source": source, "destination": queue_name, "destination_type": "queue", "routing_key": routing_key} | more
+
+
+@pytest.mark.parametrize(
+    ("kind", "bound", "key", "arrives"),
+    [
+        ("fanout", "", "orders.failed", True),
+        ("direct", "orders.failed", "orders.failed", True),
+        ("direct", "orders", "orders.failed", False),
+        ("topic", "orders.*", "orders.failed", True),
+        ("topic", "orders.*", "orders", False),
+        ("topic", "orders.#", "orders", True),
+        ("topic", "#.failed", "failed", True),
+        ("topic", "a.#.b", "a.b", True),
+        ("topic", "a.#.b", "a.x.y.c", False),
+        ("headers", "", "anything", True),
+        ("direct", "orders", None, True),
+    ],
+)
+def test_dead_letters_are_followed_through_their_exchange(kind, bound, key, arrives):
+    policy = {"dead-letter-exchange": "out"} | ({"dead-letter-routing-key": key} if key is not None else {})
+    parts = orderly()
+    parts["queues"] = [queue("orders", effective_policy_definition=policy), dead("orders.dead")]
+    parts["exchanges"] = [{"vhost": "shop", "name": "out", "type": kind, "arguments": {}}]
+    parts["bindings"] = [leads("orders.dead", "out", bound)]
+    assert bool(Letters(Seen(parts)).targets(parts["queues"][0])) is arrives
+
+
+def test_dead_letters_are_followed_from_exchange_to_exchange_and_to_the_alternate_one():
+    parts = orderly()
+    parts["queues"] = [queue("orders", effective_policy_definition={"dead-letter-exchange": "first"}), dead("a"), dead("b")]
+    parts["exchanges"] = [
+        {"vhost": "shop", "name": "first", "type": "fanout", "arguments": {}},
+        {"vhost": "shop", "name": "second", "type": "direct", "arguments": {"alternate-exchange": "third"}},
+        {"vhost": "shop", "name": "third", "type": "fanout", "arguments": {}},
+    ]
+    to_second = leads("second", "first", "", destination_type="exchange")
+    back = leads("first", "second", "", destination_type="exchange")  # round and round is no way to hang
+    parts["bindings"] = [to_second, back, leads("a", "first", ""), leads("b", "third", "")]
+    assert [target["name"] for target in Letters(Seen(parts)).targets(parts["queues"][0])] == ["a", "b"]
+
+
+def test_a_way_that_leads_nowhere_has_no_end():
+    parts = orderly()
+    parts["queues"] = [queue("orders", effective_policy_definition={"dead-letter-exchange": "", "dead-letter-routing-key": "gone"})]
+    assert Letters(Seen(parts)).targets(parts["queues"][0]) == []
