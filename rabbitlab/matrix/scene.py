@@ -326,6 +326,17 @@ class Scene:
                 tried.setdefault(entry.id, []).append(entry.at)
         return tried
 
+    def usual_way(self) -> float:
+        """Seconds that 19 of 20 ordinary messages need at most, from their publisher to their handler: what the machine makes of it."""
+        sent: dict[str, float] = {}
+        ways = {}
+        for entry in self.watch.look().entries:
+            if entry.what == SENT:
+                sent.setdefault(entry.id, entry.at)
+            elif entry.what == STARTED and entry.id in sent:
+                ways.setdefault(entry.id, entry.at - sent[entry.id])
+        return sorted(ways.values())[int(0.95 * len(ways))] if ways else 0.0
+
     def special(self) -> dict[str, str]:
         """The ids that ask their handler for something: ``{"17": "raise"}``."""
         return {
