@@ -70,8 +70,10 @@ class Proxy:
     def __exit__(self, *_) -> None:
         _open.discard(self)
         self._ending = True
-        self._wake.send(b"!")
+        self._wake.send(b"!")  # the thread may have ended by now, in which case nobody reads it
         self._thread.join()
+        self._wake.close()
+        self._woken.close()
 
     @property
     def connections(self) -> int:
@@ -153,8 +155,8 @@ class Proxy:
                     self._move(ready)
         finally:
             self._reset()
-            for thing in (self._listener, self._wake, self._woken, self._selector):
-                thing.close()
+            self._listener.close()
+            self._selector.close()
 
     def _move(self, ready: list) -> None:
         for key, events in ready:

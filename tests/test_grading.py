@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from rabbitlab.errors import Mendable
 from rabbitlab.grading import management
 from rabbitlab.grading.answer import Answer
 from rabbitlab.grading.attempt import Attempt
 from rabbitlab.grading.room import attempt_room, fresh_vhost, sweep
 from rabbitlab.grading.verdict import Late, Verdict
-from rabbitlab.nodes import NODES
+from rabbitlab.nodes import NODES, Node
 from rabbitlab.units import ROOT
 
 pytestmark = pytest.mark.cluster
@@ -534,6 +536,13 @@ def test_it_goes_away(attempt, answer):
     assert "The cluster is not running. Start it with: ./lab up" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert json.loads((tmp_path / "r.json").read_text())["verdict"] == "no_cluster"
+
+
+def test_nodes_that_are_there_and_do_not_answer_are_not_called_missing(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr(management, "_order", [Node("rabbit1", amqp=0, management=silent.getsockname()[1], metrics=0)])
+        with pytest.raises(Mendable, match="No node has answered within 0 s, though some are there"):
+            management.call("GET", "overview", timeout=0.2)
 
 
 def test_plain_pytest_with_every_plugin_grades_alike(tmp_path):

@@ -517,7 +517,7 @@ class Shop:
         management.call("PUT", "permissions", attempt.vhost, attempt.user, body=rights)
 
     def declare(self):
-        self.attempt.declare(DEAD, arguments={"x-queue-type": "quorum"})
+        self.attempt.declare(DEAD, arguments={"x-queue-type": "quorum", "x-delivery-limit": -1})
         self.attempt.declare(QUEUE, arguments=ARGUMENTS)
 
     def _lift_limits(self):

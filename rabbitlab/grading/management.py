@@ -54,6 +54,8 @@ def call(method: str, *path: str, body: object = None, timeout: float = 5) -> ob
         _order.remove(node)
         _order.insert(0, node)
         return answer
+    if isinstance(last, TimeoutError):
+        raise Mendable(f"No node has answered within {timeout:.0f} s, though some are there. To see what is wrong: ./lab doctor") from last
     from rabbitlab.cluster import NOT_RUNNING
 
     raise Mendable(NOT_RUNNING) from last

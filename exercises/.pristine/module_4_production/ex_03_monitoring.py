@@ -25,8 +25,8 @@ def alert_rules():
     ``OrdersWithoutConsumer``: a queue ``orders`` has had no consumer for five seconds, whether messages wait in it or not. (A packer that
     restarts is away for less.) Told within 15 seconds. Labels: ``severity`` is ``critical``, ``vhost``, ``queue``.
 
-    ``DeadOrders``: there is a message in a queue ``orders.dead``, were it one, and also while somebody looks at it. Told within 10 seconds.
-    Labels: ``severity`` is ``warning``, ``vhost``, ``queue``.
+    ``DeadOrders``: there is a message in a queue ``orders.dead``, even a single one, and also while somebody looks at it. Told within 10
+    seconds. Labels: ``severity`` is ``warning``, ``vhost``, ``queue``.
 
     ``NoDiskLeft``: a node has raised its disk alarm. Told within 10 seconds. Labels: ``severity`` is ``critical``, and one that names the
     node.
