@@ -408,6 +408,20 @@ def test_an_unexpected_error_costs_the_connection_and_no_message(model, caplog):
     model.loop.advance(5)
     answer_all(model)
     assert (receipt.outcome, receipt.attempts) == (Outcome.CONFIRMED, 2)
+    assert len(model.broker.connections) == 2
+
+
+def test_what_an_earlier_channel_says_counts_for_nothing(model):
+    earlier = model.broker.connection.channel_now
+    first = model.publish()
+    model.broker.connection.lost(StreamLostError("gone"))
+    model.loop.advance(1)
+    model.connect()
+    assert first.attempts == 2
+    earlier.answer(frame.Method(1, spec.Basic.Ack(1, False)))
+    assert first.outcome is None
+    answer_all(model)
+    assert first.outcome is Outcome.CONFIRMED
 
 
 # Which message it was.
@@ -438,10 +452,12 @@ def test_finds_the_messages_over_which_the_channel_is_closed(wide, wrong):
     assert len(wide.broker.unanswered()) == 200
 
 
-def test_messages_with_one_id_are_told_apart(wide):
-    receipts = [wide.publish(kind, message_id="same") for kind in (GOOD, NO_ROUTE, GOOD)]
+@pytest.mark.parametrize("kinds", [[GOOD, NO_ROUTE, GOOD], [NO_ROUTE, NO_ROUTE], [NO_ROUTE, GOOD]])
+def test_messages_with_one_id_are_told_apart(wide, kinds):
+    receipts = [wide.publish(kind, message_id="same") for kind in kinds]
     answer_all(wide)
-    assert [receipt.outcome for receipt in receipts] == [Outcome.CONFIRMED, Outcome.RETURNED, Outcome.CONFIRMED]
+    expected = {GOOD: Outcome.CONFIRMED, NO_ROUTE: Outcome.RETURNED}
+    assert [receipt.outcome for receipt in receipts] == [expected[kind] for kind in kinds]
 
 
 # What callers see.
