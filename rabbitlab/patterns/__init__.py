@@ -13,10 +13,13 @@ Each file can be taken alone, with those that it imports; ``prometheus-client`` 
 
 from .breaker import CircuitBreaker, CircuitOpen, is_connection_trouble
 from .connecting import LOST, limited, login_refused, parameters
+from .consumer import Health, ResilientConsumer
+from .message import Message, Reject
 from .metrics import Metrics
 from .pool import ConnectionPool, PoolClosed, PoolTimeout
 from .publisher import ReliablePublisher
 from .receipt import Nacked, Outcome, PublisherClosed, PublishError, Receipt, Refused, Returned, Unknown
+from .retries import Retries, declare_topology
 from .retry import Backoff, retry
 
 __all__ = [
@@ -25,6 +28,8 @@ __all__ = [
     "CircuitBreaker",
     "CircuitOpen",
     "ConnectionPool",
+    "Health",
+    "Message",
     "Metrics",
     "Nacked",
     "Outcome",
@@ -34,9 +39,13 @@ __all__ = [
     "PublisherClosed",
     "Receipt",
     "Refused",
+    "Reject",
     "ReliablePublisher",
+    "ResilientConsumer",
+    "Retries",
     "Returned",
     "Unknown",
+    "declare_topology",
     "is_connection_trouble",
     "limited",
     "login_refused",
