@@ -51,6 +51,8 @@ class ReliablePublisher:
     What it leaves to you: whether to publish again what came back (RETURNED, no use), was not taken (NACKED, later), or is UNKNOWN (under
     the same id). And to close it: a program that ends without loses what is open.
 
+    Call nothing of it in a signal handler, which may have interrupted one of these calls: set an event there.
+
     Make one after a fork, never before: a thread does not survive it. In the child, a publisher of the parent takes no messages.
 
     Args:
@@ -193,6 +195,7 @@ class ReliablePublisher:
         """
         until = None if timeout is None else time.monotonic() + timeout
         waited_for = self._window.pending()
+        self._sender.wake()  # whoever should have done so may have been interrupted by Ctrl-C
         for receipt in waited_for:
             try:
                 receipt.result(None if until is None else max(0.0, until - time.monotonic()))

@@ -18,7 +18,7 @@ from pika.exceptions import ChannelClosedByBroker
 from .connecting import login_refused
 from .frames import CHANNEL
 from .metrics import Metrics
-from .receipt import Outcome
+from .receipt import Outcome, Receipt
 from .retry import Backoff
 from .rounds import Rounds, address
 from .window import Window
@@ -29,6 +29,7 @@ CHUNK = 1 << 16  # bytes written at once
 AHEAD = 1 << 18  # bytes that may wait for the socket, beyond what the kernel has taken
 TICK = 0.1  # seconds between two looks at deadlines
 SOON = 0.005  # seconds until a socket that was full is looked at again
+SAYS = 1.0  # seconds between two log lines about messages that were given up
 GOODBYE = 2.0  # seconds for the node to answer that the connection is closed
 LONGEST = 8  # times the patience, while no node answers
 
@@ -65,6 +66,8 @@ class Sender:
         self._why = ""  # it was given up
         self._given_up = 0  # connections in a row that never answered
         self._connected_before = self._ticking = self._resting = self._ending = False
+        self._late: list[Receipt] = []  # given up, and not said yet
+        self._said = 0.0
         self._next: object = None  # the timer for the next connection
         self._thread = threading.Thread(target=self._run, name=f"publisher {name}", daemon=True)
 
@@ -249,12 +252,16 @@ class Sender:
 
     def _tick(self) -> None:
         now = self._window.clock()
-        if late := self._window.expire(now):
-            log.warning("%s: gave up %d messages: %s", self._name, len(late), late[0].reply_text)
-        self._watch(now)
+        self._late += self._window.expire(now)
         self._ticking = self._window.open > 0
         if self._ticking:
             self._loop.call_later(TICK, self._tick)
+        if self._late and (now - self._said > SAYS or not self._ticking):
+            log.warning("%s: gave up %d messages: %s", self._name, len(self._late), self._late[-1].reply_text)
+            self._late, self._said = [], now
+        self._watch(now)
+        if self._window.queue:
+            self._send()
 
     def _watch(self, now: float) -> None:
         """Leave a node that lets messages wait without any answer: paused, cut off, or in a minority that can store nothing.
