@@ -6,7 +6,9 @@ Each file can be taken alone, with those that it imports; ``prometheus-client`` 
 ``retry``       waits that grow and differ
 ``breaker``     stop calling what is down
 ``pool``        connections lent to threads, one borrower at a time
-``publisher``   confirms in a window, sent again after a lost connection: every message ends with a known outcome
+``publisher``   confirms in a window, sent again after a lost connection: every message ends with a known outcome. Its parts: ``receipt``
+                (what became of a message), ``window`` (the messages without an answer), ``sender`` (the thread with the connection),
+                ``rounds`` (which node next), ``frames`` and ``wire`` (a message as bytes, and its way to the socket)
 ``consumer``    comes back by itself, tries again through waiting queues, parks what nobody can handle
 ``metrics``     what only the client knows, for Prometheus
 """
