@@ -80,6 +80,7 @@ CASES = [
     ("manual-acks", UNSEEN, only("consumers"), ""),
     ("publisher-confirms", PASS, as_it_is, ""),
     ("publisher-confirms", FAIL, of("channels", confirm=False), "the till"),
+    ("publisher-confirms", PASS, of("channels", confirm=False, message_stats={"publish": 10, "confirm": 10}), ""),
     ("publisher-confirms", UNSEEN, only("channels"), "10 of 10"),
     ("cancelled-consumers", UNSEEN, as_it_is, ""),
     ("cancelled-consumers", FAIL, has(cancelled=["orders in shop"]), "orders in shop"),

@@ -21,7 +21,8 @@ QUEUE = (
 )
 CONNECTION = "name,vhost,user,node,protocol,ssl,peer_host,client_properties.connection_name,client_properties.capabilities,type"
 CHANNEL = (
-    "name,vhost,user,confirm,transactional,global_prefetch_count,connection_details.name,message_stats.publish,message_stats.get_no_ack"
+    "name,vhost,user,confirm,transactional,global_prefetch_count,connection_details.name,"
+    "message_stats.publish,message_stats.confirm,message_stats.get_no_ack"
 )
 CONSUMER = "queue,consumer_tag,ack_required,prefetch_count,channel_details.connection_name"
 # What is read: part, path, and the parameters that keep the answer small.

@@ -96,7 +96,7 @@ def manual_acks(seen: Seen) -> Finding:
 def publisher_confirms(seen: Seen) -> Finding:
     """Open channels that have published without confirms."""
     publishing = [channel for channel in seen["channels"] if channel.get("message_stats", {}).get("publish")]
-    blind = [channel for channel in publishing if not channel.get("confirm") and not channel.get("transactional")]
+    blind = [channel for channel in publishing if _is_blind(channel)]
     if blind:
         who = [_program(seen, channel.get("connection_details", {}).get("name"), channel.get("user", "")) for channel in blind]
         return failed(f"{number(len(blind), 'channel', 'publish', of=len(publishing))} without confirms.", dict.fromkeys(who))
@@ -178,6 +178,11 @@ def global_qos(seen: Seen) -> Finding:
     if since(seen, 4, 3):
         return not_applicable("Obsolete: since 4.3 such a request means a prefetch for each consumer, and is not shown.")
     return passed("No channel that is open has a shared prefetch.")
+
+
+def _is_blind(channel: dict[str, Any]) -> bool:
+    """Whether it has no confirms. The counts of a channel are some seconds ahead of what it says of itself, and may know better."""
+    return channel.get("confirm") is False and not channel.get("transactional") and not channel["message_stats"].get("confirm")
 
 
 def _consumers(seen: Seen) -> list[dict[str, Any]]:
