@@ -1,5 +1,6 @@
 """A service that publishes orders through the reliable publisher, and writes down what it is told of each."""
 
+import queue
 import signal
 import threading
 import time
@@ -24,6 +25,9 @@ class Book:
         self.longest_call = self.longest_outcome = 0.0
         self.most_in_flight = 0
         self.reasons: dict[str, int] = {}
+        self._settled: queue.SimpleQueue[Receipt | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="ledger")
+        self._writer.start()
 
     def publish(self, publisher: ReliablePublisher, id: str, body: bytes) -> None:
         """One message."""
@@ -37,26 +41,37 @@ class Book:
         self.longest_call = max(self.longest_call, time.monotonic() - began)
         with self._lock:
             self._open[id] = (began, receipt)
-        receipt.add_done_callback(self._settled)
+        receipt.add_done_callback(self._on_done)
         with self._lock:
             if len(self._open) > self.most_in_flight:  # some of these may be settled, and their callback on its way
                 in_flight = sum(not receipt.done() for _, receipt in self._open.values())
                 self.most_in_flight = max(self.most_in_flight, in_flight)
 
-    def _settled(self, receipt: Receipt) -> None:
+    def close(self) -> None:
+        """Return when everything that was settled is written down."""
+        self._settled.put(None)
+        self._writer.join()
+
+    def _on_done(self, receipt: Receipt) -> None:
+        """On the publisher's own thread, which must not wait for a disk."""
         with self._lock:
             took = time.monotonic() - self._open.pop(receipt.message_id)[0]
             self.longest_outcome = max(self.longest_outcome, took)
-        match receipt.outcome:
-            case Outcome.CONFIRMED:
-                self._stage.ledger.ok(receipt.message_id)
-                return
-            case Outcome.UNKNOWN:
-                self._stage.ledger.unknown(receipt.message_id)
-            case _:
-                self._stage.ledger.fail(receipt.message_id)
-        why = f"{receipt.outcome.value}: {receipt.reply_code} {receipt.reply_text}"
-        self.reasons[why] = self.reasons.get(why, 0) + 1
+        self._settled.put(receipt)
+
+    def _write(self) -> None:
+        ledger = self._stage.ledger
+        while receipt := self._settled.get():
+            match receipt.outcome:
+                case Outcome.CONFIRMED:
+                    ledger.ok(receipt.message_id)
+                    continue
+                case Outcome.UNKNOWN:
+                    ledger.unknown(receipt.message_id)
+                case _:
+                    ledger.fail(receipt.message_id)
+            why = f"{receipt.outcome.value}: {receipt.reply_code} {receipt.reply_text}"
+            self.reasons[why] = self.reasons.get(why, 0) + 1
 
 
 def main() -> None:
@@ -76,6 +91,7 @@ def main() -> None:
     except PublisherClosed:
         closing.join()
     publisher.close(timeout=None)
+    book.close()
     reconnects = registry.get_sample_value("rabbitmq_client_reconnects_total", {"name": "publisher"})
     stage.report(
         longest_call=book.longest_call,
