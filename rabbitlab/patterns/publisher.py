@@ -83,7 +83,9 @@ class ReliablePublisher:
         metrics: Metrics | None = None,
     ):
         def nodes() -> list[Parameters]:
-            return parameters(urls, name=name, heartbeat=heartbeat, timeout=timeout, blocked_timeout=blocked_timeout)
+            # A cut cable is noticed by patience; TCP would take a node that does not read, in an alarm or under load, for one.
+            limits = {"timeout": timeout, "blocked_timeout": blocked_timeout, "cut_timeout": blocked_timeout}
+            return parameters(urls, name=name, heartbeat=heartbeat, **limits)
 
         nodes()  # a wrong address is an error here, not on another thread
         metrics = metrics or Metrics.off()
