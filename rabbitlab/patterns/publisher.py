@@ -51,6 +51,9 @@ class ReliablePublisher:
     What it leaves to you: whether to publish again what came back (RETURNED, no use), was not taken (NACKED, later), or is UNKNOWN (under
     the same id). And to close it: a program that ends without loses what is open.
 
+    All messages share the window. A queue that stores nothing, because most of its members are gone, takes places in it until the deadlines
+    pass, and at last holds up the others: give queues that may fail by themselves publishers of their own.
+
     Call nothing of it in a signal handler, which may have interrupted one of these calls: set an event there.
 
     Make one after a fork, never before: a thread does not survive it. In the child, a publisher of the parent takes no messages.

@@ -42,7 +42,8 @@ class Receipt:
         outcome: The :class:`Outcome`; None while the message is open.
         reply_code: What RabbitMQ said: 312 (no route), 404 (no exchange) and so on; 0 where it said nothing.
         reply_text: The reason in words, for every outcome but CONFIRMED.
-        attempts: How often it was written to a connection. More than once: it may be in the queue more than once.
+        attempts: How often it was written to a connection. More than once: an earlier attempt may have arrived too, whatever the outcome of
+            the last one. Never: it has certainly not arrived.
     """
 
     __slots__ = (
