@@ -116,7 +116,7 @@ def resource_limits(seen: Seen) -> Finding:
     why="Whoever is woken at night needs to know what an alert means and what to do; whoever changes a setting, why it is so.",
     mend="annotations with a description and a runbook on every alert; a comment on every setting.",
     look="Whoever is on call: is there a page for each alert, and did somebody else than its author follow it?",
-    lessons=("04_monitoring.md#see-it-ring-and-stop",),
+    lessons=("04_monitoring.md#listen-for-what-makes-no-sound",),
 )
 def documentation(seen: Seen) -> Finding:
     """Alerts that do not say what they mean; the rest is on paper."""

@@ -30,7 +30,7 @@ def management_ui(seen: Seen) -> Finding:
     why="What the UI shows is seconds old and forgotten in a day; alerts need numbers that somebody writes down.",
     mend="`rabbitmq-plugins enable rabbitmq_prometheus`, on every node.",
     look="Whoever runs the nodes: `curl http://NODE:15692/metrics` on each.",
-    lessons=("04_monitoring.md#let-somebody-write-the-numbers-down",),
+    lessons=("04_monitoring.md#ask-a-node-for-its-numbers", "04_monitoring.md#let-somebody-write-the-numbers-down"),
 )
 def metrics_exported(seen: Seen) -> Finding:
     """Running nodes without a listener for metrics."""
@@ -47,7 +47,11 @@ def metrics_exported(seen: Seen) -> Finding:
     why="Nobody looks at night. And an alert that names a metric that is gone, or a queue where none has a name, never rings.",
     mend="Rules as in docker/prometheus/rules, tried once each: cause the fault, and see it ring.",
     look="Whoever runs Prometheus: give its address to the audit with `--prometheus`.",
-    lessons=("04_monitoring.md#write-an-alarm-that-cannot-ring", "04_monitoring.md#listen-for-what-makes-no-sound"),
+    lessons=(
+        "04_monitoring.md#write-an-alarm-that-cannot-ring",
+        "04_monitoring.md#listen-for-what-makes-no-sound",
+        "reference_04_monitoring.md#what-to-watch-and-the-alert-for-it",
+    ),
 )
 def alerts(seen: Seen) -> Finding:
     """Rules that are missing, and rules that can never fire."""

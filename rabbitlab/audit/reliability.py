@@ -39,7 +39,10 @@ def durable_queues(seen: Seen) -> Finding:
     why="A classic queue keeps a message that is not persistent in memory: a restart of its node loses it, also from a durable queue.",
     mend="Publish with `properties=pika.BasicProperties(delivery_mode=2)`, or use quorum queues, which store every message.",
     look="Whoever writes the publishers: each publish to a classic queue has `delivery_mode=2`.",
-    lessons=("reference_01_reliability.md#persistence-without-a-confirm-promises-nothing",),
+    lessons=(
+        "reference_01_reliability.md#persistence-without-a-confirm-promises-nothing",
+        "reference_03_clustering.md#restart-the-nodes-in-turn-and-lose-no-sale",
+    ),
 )
 def persistent_messages(seen: Seen) -> Finding:
     """Messages in classic queues that are not persistent."""

@@ -70,7 +70,10 @@ def tls(seen: Seen) -> Finding:
     why="In one virtual host every system may meet the queues, policies and limits of every other.",
     mend="`rabbitmqctl add_vhost shop --default-queue-type quorum`, and permissions there; then leave `/` empty.",
     look="Whoever administers: one virtual host for each system, and nothing in the default one.",
-    lessons=("05_security.md#each-program-has-a-user-and-a-password-of-its-own",),
+    lessons=(
+        "05_security.md#topology-belongs-to-an-administrator",
+        "reference_05_security.md#a-default-queue-type-is-for-durable-queues-only",
+    ),
 )
 def vhosts(seen: Seen) -> Finding:
     """Queues and clients in the default virtual host."""
