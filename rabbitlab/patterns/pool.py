@@ -217,8 +217,7 @@ class ConnectionPool:
         """Ask one node after the other, each for its share of the time."""
         nodes = parameters(self._urls, name=self.name, heartbeat=self._heartbeat)
         for left, node in zip(range(len(nodes), 0, -1), nodes, strict=True):
-            share = max((deadline - time.monotonic()) / left, MOMENT)
-            node.socket_timeout = node.stack_timeout = min(node.stack_timeout or share, share)
+            node.socket_timeout = node.stack_timeout = max((deadline - time.monotonic()) / left, MOMENT)
             try:
                 return pika.BlockingConnection(node)
             except LOST as error:
