@@ -679,18 +679,18 @@ def test_a_user_who_may_read_one_queue_and_write_to_two_exchanges_can_run_it(sho
 def test_stopping_finishes_what_runs_and_gives_back_the_rest_as_if_it_had_never_had_it(shop):
     shop, go = shop(), threading.Event()
     notes = Notes(lambda message: go.wait(60))
-    shop.publish(*range(50))
-    consumer = shop.consumer(notes, workers=2, prefetch=20)
+    shop.publish(*range(150))
+    consumer = shop.consumer(notes, workers=2, prefetch=100)
     until(lambda: len(notes.calls) == 2)
     stopped = threading.Thread(target=consumer.stop)
     stopped.start()
-    until(lambda: shop.depth() == 48, what="the others are ready while two are at work")
+    until(lambda: shop.depth() == 148, what="the others are ready while two are at work")
     go.set()
     stopped.join(BUSY)
     assert not stopped.is_alive()
     assert sorted(notes.done) == ["0", "1"]
     left = shop.take("orders")
-    assert [id for id, _, _ in left] == [str(n) for n in range(2, 50)]
+    assert sorted(int(id) for id, _, _ in left) == list(range(2, 150))
     assert not [properties for _, properties, _ in left if "x-delivery-count" in (properties.headers or {})]
     assert consumer.health.why == "stopped"
 

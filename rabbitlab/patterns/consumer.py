@@ -220,17 +220,17 @@ class ResilientConsumer:
             if self._connected_before:
                 self._metrics.reconnects.inc()
             self._connected_before = True
-        link = self._link
-        subscription = self._subscription = Subscription(link, self._queue, self._care.prefetch, self._deliver)
         try:
-            subscription.run(self._attached)
+            self._subscription = Subscription(self._link, self._queue, self._care.prefetch, self._deliver)
+            self._subscription.run(self._attached)
         except (Cancelled, ChannelClosedByBroker):
             raise  # the connection is still good
         except BaseException:
             self._hang_up()
             raise
         finally:
-            self._mover.release(subscription)
+            if self._subscription is not None:
+                self._mover.release(self._subscription)
 
     def _attached(self) -> None:
         self._attached_at = time.monotonic()
