@@ -39,7 +39,7 @@ def _gap(scene: Scene) -> float:
         return longest_gap(moments, began, sent)[0]
     gaps = []
     for mark in scene.marks:
-        since = (mark.mending if scene.row.after == "mending" else mark.ended) or mark.began
+        since = getattr(mark, scene.row.after) or mark.ended or mark.began
         first = next((at for at in moments if at >= (mark.mending or since)), sent)
         gaps.append(max(0.0, first - since))
     return max(gaps, default=0.0)

@@ -18,8 +18,8 @@ class Row:
         play: Given a scene, starts its programs and makes the fault; at its ``yield`` everything is sent, drained and judged; then it
             looks at what only this row must show.
         limit: The longest gap between two effects around the fault, in seconds; None where there is no promise of it.
-        after: Where the fault lets nothing through, only the time after it counts: from the moment at which mending began (``mending``),
-            or at which all was well again (``ended``).
+        after: Where the fault lets nothing through, only the time after it counts: from the moment at which all was well again
+            (``ended``), or at which what it had taken away was seen to be back (``well``).
         alone: Whether it breaks the cluster for others, and so needs it for itself.
         policy: Definitions of a policy on the work queue.
         publisher: Options of the publisher program.

@@ -3,6 +3,7 @@
 import json
 import random
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -44,12 +45,14 @@ class Mark:
         began: When it was there, in seconds of ``time.monotonic()``.
         ended: When all was well again.
         mending: When mending began.
+        well: When what the fault had taken away was seen to be back, where somebody looked.
     """
 
     name: str
     began: float
     ended: float | None = None
     mending: float | None = None
+    well: float | None = None
 
 
 class Scene:
@@ -221,8 +224,14 @@ class Scene:
     # The play
 
     @contextmanager
-    def fault(self, fault: AbstractContextManager, name: str = "") -> Iterator[Mark]:
-        """A fault of :mod:`rabbitlab.faults`, or another context manager, as the scene's own."""
+    def fault(self, fault: AbstractContextManager, name: str = "", well: Callable[[], bool] | None = None) -> Iterator[Mark]:
+        """A fault of :mod:`rabbitlab.faults`, or another context manager, as the scene's own.
+
+        Args:
+            fault: The context manager.
+            name: Of the fault; its own unless given.
+            well: Asked again and again while it is mended: whether what it took away is back.
+        """
         mark = Mark(name, time.monotonic())
         try:
             with fault as made:
@@ -234,8 +243,15 @@ class Scene:
                 finally:
                     mark.mending = time.monotonic()
                     self.say(f"mending: {mark.name}")
+                    if well:
+                        threading.Thread(target=self._look, args=[mark, well], daemon=True).start()
         finally:
             mark.ended = time.monotonic()
+
+    def _look(self, mark: Mark, well: Callable[[], bool]) -> None:
+        with suppress(TimeoutError):
+            broker.wait_until(well, FLOWS_WITHIN)
+            mark.well = time.monotonic()
 
     def flow(self, since: float = 0.0, number: int = 1, within: float = FLOWS_WITHIN, what: str = "messages flow again") -> None:
         """Wait until a message was handled after *since*, and *number* more than now are; a program that ends meanwhile is a miss."""

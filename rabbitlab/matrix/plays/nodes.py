@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from rabbitlab import faults
+from rabbitlab import faults, wholeness
 from rabbitlab.ledger import CONFIRMED, DONE
 from rabbitlab.matrix.row import row
 from rabbitlab.matrix.scene import SETTLED, Scene
@@ -60,7 +60,7 @@ def _alarm(scene: Scene, alarm) -> None:
     """Publishers are blocked on every node; consumers go on; nobody grows."""
     scene.start()
     node = scene.random.choice(NODES).name
-    with scene.fault(alarm(node)) as mark:
+    with scene.fault(alarm(node), well=lambda: not any(map(wholeness.raised_alarms, NODES))) as mark:
         scene.elapse(LATE_MEMORY, since=mark.began)
         scene.wait(lambda: not scene.watch.look().not_arrived(), 30, "what was confirmed before the alarm is handled")
         before, confirmed = scene.megabytes(), scene.watch.number(CONFIRMED)
@@ -72,14 +72,14 @@ def _alarm(scene: Scene, alarm) -> None:
     scene.flow(since=mark.ended + SETTLED)
 
 
-@row("memory-alarm", "memory alarm 60 s", limit=5, after="mending", alone=True)
+@row("memory-alarm", "memory alarm 60 s", limit=5, after="well", alone=True)
 def memory_alarm(scene: Scene) -> Iterator[None]:
     """A node has too little memory."""
     _alarm(scene, faults.memory_alarm)
     yield
 
 
-@row("disk-alarm", "disk alarm 60 s", limit=5, after="mending", alone=True)
+@row("disk-alarm", "disk alarm 60 s", limit=5, after="well", alone=True)
 def disk_alarm(scene: Scene) -> Iterator[None]:
     """A node has too little disk."""
     _alarm(scene, faults.disk_alarm)
