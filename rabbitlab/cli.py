@@ -1,6 +1,7 @@
 """The command line. Every command is one call into one module, imported when it is called: together they cost 0.8 s."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -156,6 +157,30 @@ def doctor():
     sys.exit(doctor.run())
 
 
+@app.command(rich_help_panel=CLUSTER)
+def audit(
+    url: Annotated[str | None, typer.Option("--url", metavar="URL", help="Management API of another cluster than the lab's.")] = None,
+    user: Annotated[str | None, typer.Option("--user", metavar="NAME", help="Who reads; the tag monitoring sees most of it.")] = None,
+    password_env: Annotated[str | None, typer.Option("--password-env", metavar="VARIABLE", help="Where the password is.")] = None,
+    password: Annotated[bool, typer.Option("--password", help="Ask for the password.")] = False,
+    ca: Annotated[str | None, typer.Option("--ca", metavar="FILE", help="Certificate of the authority to trust, for https.")] = None,
+    cert: Annotated[str | None, typer.Option("--cert", metavar="FILE", help="Certificate to show, where one is demanded.")] = None,
+    key: Annotated[str | None, typer.Option("--key", metavar="FILE", help="Its private key.")] = None,
+    config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="Its rabbitmq.conf, for what the API hides.")] = None,
+    prometheus: Annotated[str | None, typer.Option("--prometheus", metavar="URL", help="The Prometheus that watches it.")] = None,
+    metrics: Annotated[list[str] | None, typer.Option("--metrics", metavar="URL", help="Metrics of a node; once for each.")] = None,
+    vhost: Annotated[list[str] | None, typer.Option("--vhost", metavar="NAME", help="Only this virtual host; may be repeated.")] = None,
+    important: Annotated[str | None, typer.Option("--important", metavar="REGEX", help="Which queues must be safe; else all.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    html: Annotated[str | None, typer.Option("--html", metavar="FILE", help="Also write a page.")] = None,
+):
+    """Read a cluster, change nothing, and say how it stands with the production checklists."""
+    from rabbitlab import audit
+
+    source = audit.Source(url, user, password_env, password, ca, cert, key, config, prometheus, tuple(metrics or ()))
+    sys.exit(audit.run(source, vhosts=vhost or (), important=important, as_json=json, html=html))
+
+
 @app.command(rich_help_panel=WRITE)
 def verify(
     keys: Keys = None,
@@ -165,6 +190,34 @@ def verify(
     from rabbitlab import verify
 
     sys.exit(verify.run(keys or [], json_file=json))
+
+
+@app.command(rich_help_panel=WRITE)
+def faults(
+    rows: Annotated[list[str] | None, typer.Argument(metavar="[ROW ...]", help="Faults by name; all when none is given.")] = None,
+    runs: Annotated[int | None, typer.Option("--runs", metavar="N", help="Until the results hold N runs of each; else one more.")] = None,
+    results: Annotated[Path | None, typer.Option("--results", metavar="FILE", help="Add each run to this file (JSON lines).")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of what is left to chance.")] = None,
+    programs: Annotated[str, typer.Option("--programs", help="Who plays: patterns, plain or careless.")] = "patterns",
+):
+    """Break the cluster while messages flow through the production patterns, and show what was lost."""
+    from rabbitlab import matrix
+
+    sys.exit(matrix.run(rows or [], runs=runs, file=results or matrix.RESULTS, seed=seed, programs=programs))
+
+
+@app.command(rich_help_panel=WRITE)
+def bench(
+    rounds: Annotated[int, typer.Option("--rounds", help="How often each contender runs.")] = 5,
+    seconds: Annotated[float, typer.Option("--seconds", help="For how long each publishes.")] = 2.0,
+    everything: Annotated[bool, typer.Option("--all", help="Also every notebook, and the start of the cluster: it is stopped.")] = False,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there too.")] = None,
+    chart: Annotated[Path | None, typer.Option("--chart", metavar="FILE", help="Draw them there, as SVG.")] = None,
+):
+    """Measure the production patterns against the limit and against other clients, on the live cluster."""
+    from rabbitlab import bench
+
+    sys.exit(bench.run(rounds=rounds, seconds=seconds, everything=everything, json_file=json, chart=chart))
 
 
 @app.command(rich_help_panel=WRITE)

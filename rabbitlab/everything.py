@@ -22,7 +22,7 @@ PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "junit
 
 
 def run(yes: bool = False) -> int:
-    """Lint, package tests, notebooks as a slow reader runs them, strict site build, verify, browser tests, restarts of the cluster.
+    """Lint, types, package tests, notebooks as a slow reader runs them, strict site build, verify, browser tests, restarts of the cluster.
 
     Starts the cluster with all its profiles (monitoring, TLS) where it does not run, and leaves it running.
 
@@ -41,6 +41,7 @@ def run(yes: bool = False) -> int:
         reports = Path(scratch)
         score.command("lint", ["ruff", "check", "."])
         score.command("format", ["ruff", "format", "--check", "."])
+        score.command("types", ["mypy"])  # strictly, and of the patterns alone: pyproject.toml
         score.command("site", ["mkdocs", "build", "--strict", "--site-dir", str(reports / "site")])  # --quiet would silence --strict, too
         score.pytest("tests and notebooks", ["--nbval", *READER, "-n", str(verify.WORKERS)], reports / "nbval.xml")
         score.pytest(

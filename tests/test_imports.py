@@ -11,7 +11,7 @@ PACKAGE = ROOT / "rabbitlab"
 # From the top down: a module imports from its own line or from the lines below it. Every module has its place here.
 LAYERS = (
     ("cli", "__main__"),
-    ("verify", "everything"),
+    ("verify", "everything", "matrix", "bench"),
     ("grading", "lessons", "topology", "doctor", "servers", "browsers", "audit"),
     ("faults", "ledger", "timeline"),
     (

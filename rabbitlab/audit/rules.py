@@ -1,0 +1,54 @@
+"""What alert rules of Prometheus look at, and which of them can never fire."""
+
+import re
+from typing import Any
+
+from rabbitlab.audit.seen import Seen
+
+Rule = dict[str, Any]
+FAILED = re.compile(r'dead_lettered|queue\s*=~?\s*"[^"]*(?:dead|dlq|dlx)', re.I)
+DEPTH = re.compile(r"rabbitmq_(?:detailed_)?queue_messages(?:_ready|_unacked)?\b")
+MEMORY = re.compile(r"rabbitmq_alarms_memory_used_watermark|resident_memory")
+DISK = re.compile(r"rabbitmq_alarms_free_disk_space_watermark|rabbitmq_disk_space_available")
+# What else ought to ring, by the metric that tells it.
+MORE = {
+    "queues without a consumer": re.compile(r"queue_consumers?\b|consumer_count|consumers\s*=="),
+    "messages that no queue matched": re.compile(r"unroutable"),
+    "messages dropped at the delivery limit": re.compile(r"dead_lettered_delivery_limit"),
+    "redeliveries": re.compile(r"redelivered"),
+    "nodes that miss each other": re.compile(r"unreachable_cluster_peers|dist_node_state"),
+}
+# Renamed or taken away by RabbitMQ 4, while rules and dashboards went on naming them.
+GONE = re.compile(
+    r"\brabbitmq_(?:alarms_file_descriptor_limit|process_open_tcp_sockets|raft_entry_commit_latency_seconds|raft_log_\w+|raft_term_total"
+    r"|queue_messages_paged_out)\b"
+)
+BY_QUEUE = re.compile(r'\b(rabbitmq_\w*queue_\w+)\s*\{[^}]*\bqueue\s*(?:=~|!~|!=|=)\s*"')
+
+
+def on_failed(rule: Rule) -> bool:
+    """Whether it is about messages that failed."""
+    return FAILED.search(rule["query"]) is not None
+
+
+def on_depth(rule: Rule) -> bool:
+    """Whether it is about how much waits in a queue, whoever consumes."""
+    return DEPTH.search(rule["query"]) is not None and not on_failed(rule) and "consumer" not in rule["query"]
+
+
+def mute(rule: Rule, seen: Seen) -> str:
+    """Why it can never fire, or nothing."""
+    if rule.get("health") == "err":
+        return f"Prometheus cannot ask it: {rule.get('lastError') or 'it says no more'}"
+    gone = [name for name in GONE.findall(rule["query"]) if name not in seen["metric_names"]]
+    if gone:
+        return f"{gone[0]} is gone"
+    nameless = [name for name in BY_QUEUE.findall(rule["query"]) if name not in seen["named_queues"]]
+    if nameless and not _unknown(nameless[0], seen):
+        return f"no series of {nameless[0]} has the name of a queue"
+    return ""
+
+
+def _unknown(name: str, seen: Seen) -> bool:
+    """Whether the metric is one that exists by queue only, and no queue has reported it yet."""
+    return "_detailed_" in name and name not in seen["metric_names"]
