@@ -15,7 +15,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from pika import frame, spec
 from pika.exceptions import ProbableAuthenticationError, StreamLostError
 
-from rabbitlab.patterns import Backoff, Metrics, Outcome, PublisherClosed, Receipt, ReliablePublisher, Unknown, sender
+from rabbitlab.patterns import (
+    Backoff,
+    Metrics,
+    Outcome,
+    PublisherClosed,
+    Receipt,
+    ReliablePublisher,
+    Unknown,
+    is_connection_trouble,
+    sender,
+)
 from rabbitlab.patterns.frames import body_frames, header_frame, method_frame, new_id
 from rabbitlab.patterns.rounds import STEADY, Rounds
 from rabbitlab.patterns.window import Window
@@ -521,6 +531,7 @@ def test_a_caller_for_whom_there_is_no_room_is_told_by_the_deadline():
     assert 0.3 <= time.monotonic() - began < 0.8
     assert raised.value.receipt.attempts == 0
     assert "full" in str(raised.value)
+    assert is_connection_trouble(raised.value), "a circuit breaker around send() counts it"
 
 
 def test_closing_ends_the_wait_for_room():

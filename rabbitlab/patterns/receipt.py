@@ -170,8 +170,11 @@ class Refused(PublishError):
     told = "was refused"
 
 
-class Unknown(PublishError):
-    """RabbitMQ may have it or not. Published again under the same ``message_id``, it may be there twice, and can be recognised."""
+class Unknown(PublishError, TimeoutError):
+    """RabbitMQ may have it or not. Published again under the same ``message_id``, it may be there twice, and can be recognised.
+
+    A TimeoutError, so that a circuit breaker around ``send`` counts it as what it is: RabbitMQ cannot be reached.
+    """
 
     told = "may be there or not"
 

@@ -108,7 +108,8 @@ def declare_topology(channel: BlockingChannel, queue: str, retries: Retries = US
     to_dead, key = retries.dead(queue)
     dead_queue = f"{queue}.dead" if to_dead else key
     safe = {"x-queue-type": "quorum", "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
-    channel.queue_declare(queue=dead_queue, durable=True, arguments={"x-queue-type": "quorum"})
+    # No delivery limit: who looks at a dead letter puts it back, and one look too many would throw it away.
+    channel.queue_declare(queue=dead_queue, durable=True, arguments={"x-queue-type": "quorum", "x-delivery-limit": -1})
     if to_dead:
         channel.exchange_declare(exchange=to_dead, exchange_type="direct", durable=True)
         channel.queue_bind(queue=dead_queue, exchange=to_dead, routing_key=key)
