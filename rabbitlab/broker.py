@@ -48,10 +48,10 @@ class Counts:
 
 
 def depth(queue: str, *, vhost: str = "/") -> int:
-    """The number of messages ready in *queue*, exact.
+    """The number of messages ready in *queue*, exact; of a stream, what its node has counted last, which may be seconds ago.
 
     A classic queue is asked through the management API with ``disable_stats=true&enable_queue_totals=true``, which asks the
-    queue's own process; a quorum queue or a stream by a passive declare. Neither is a statistic.
+    queue's own process; a quorum queue or a stream by a passive declare, which the quorum queue answers itself.
 
     Raises:
         NoSuchQueue: a LookupError, with the names of the queues that there are.
