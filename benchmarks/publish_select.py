@@ -14,11 +14,23 @@ class Loop:
         self._asked = asked
         self._sent = self._confirmed = 0
         self._below, self._single = 1, set()
-        self._connection = pika.SelectConnection(pika.URLParameters(asked.url), on_open_callback=self._opened)
+        self._error = None
+        self._connection = pika.SelectConnection(
+            pika.URLParameters(asked.url),
+            on_open_callback=self._opened,
+            on_open_error_callback=self._failed,
+            on_close_callback=self._failed,
+        )
 
     def run(self) -> None:
-        """Until everything is confirmed."""
+        """Until everything is confirmed, or the connection is lost."""
         self._connection.ioloop.start()
+        if self._error:
+            raise self._error
+
+    def _failed(self, _, error) -> None:
+        self._error = error
+        self._connection.ioloop.stop()
 
     def _opened(self, connection) -> None:
         connection.channel(on_open_callback=self._ready)
@@ -50,7 +62,6 @@ class Loop:
         self._fill()
         if self._confirmed == self._sent:
             tell(self._sent, self._began)
-            self._connection.close()
             self._connection.ioloop.stop()
 
 
