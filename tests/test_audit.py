@@ -339,3 +339,14 @@ class TestTheCourse:
 def links(text):
     """The places that a cell of the page links to, as paths from the course's root."""
     return [f"docs/module_4_production/{place}" for place in re.findall(r"\]\(([^)]+)\)", text)]
+
+
+def test_a_queue_whose_node_has_no_numbers_yet_is_not_suspected(monkeypatch):
+    consumers = [{"queue": {"vhost": "/", "name": "slow"}}]
+
+    class Asker:
+        def json(self, path, **_):
+            return consumers if path == "api/consumers" else []
+
+    monkeypatch.setattr(reading, "LAG", 0.1)
+    assert reading.cancelled(Asker(), [{"vhost": "/", "name": "slow", "consumers": 0}], consumers) == []

@@ -164,15 +164,16 @@ def test_a_consumer_that_took_too_long_and_was_cancelled(room):
     worker = room.connection("a worker that sleeps")
     consuming = worker.channel()
     consuming.basic_qos(prefetch_count=1)
-    cancelled = []
+    cancelled, counted = [], []
     consuming.add_on_cancel_callback(cancelled.append)
     consuming.basic_consume(queue="slow", on_message_callback=lambda *_: None)
 
     def is_cancelled():
         worker.process_data_events()
-        return cancelled
+        counted.append(broker.queue("slow", vhost=room.vhost).get("consumers"))
+        return cancelled and 1 in counted and counted[-1] == 0
 
-    told(is_cancelled, "the consumer to be cancelled")
+    told(is_cancelled, "the consumer to be cancelled, and the management API to have heard of both its beginning and its end")
     finding = audited(room.vhost)["cancelled-consumers"].finding
     assert finding.verdict.value == "fail"
     assert finding.objects == (f"slow in {room.vhost}",)

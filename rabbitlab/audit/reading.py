@@ -206,17 +206,21 @@ def cancelled(asker: Asker, queues: list[dict[str, Any]], consumers: list[dict[s
     held = _held(consumers)
     suspects = {_key(queue) for queue in queues if queue.get("consumers") is not None and held[_key(queue)] > queue["consumers"]}
     suspects = set(sorted(suspects)[:20])
+    unknown: set[tuple[str, str]] = set()
     while suspects and time.monotonic() < deadline:
         time.sleep(0.5)
         try:
             held = _held(asker.json("api/consumers", columns=CONSUMER))
+            unknown.clear()
             for vhost, name in set(suspects):
                 queue = asker.json(f"api/queues/{quote(vhost, safe='')}/{quote(name, safe='')}", columns="consumers")
-                if held[vhost, name] <= queue.get("consumers", 0):
+                if not queue:  # an empty list, while its node has no numbers of it
+                    unknown.add((vhost, name))
+                elif held[vhost, name] <= queue.get("consumers", 0):
                     suspects.discard((vhost, name))
         except (Refused, httpx.TransportError):
             return []
-    return [shown(name, vhost) for vhost, name in sorted(suspects)]
+    return [shown(name, vhost) for vhost, name in sorted(suspects - unknown)]
 
 
 def _held(consumers: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
