@@ -22,7 +22,7 @@ PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "junit
 
 
 def run(yes: bool = False) -> int:
-    """Lint, types, package tests, notebooks as a slow reader runs them, strict site build, verify, browser tests, restarts of the cluster.
+    """Lint, types, strict site build, restarts of the cluster, package tests, notebooks as a slow reader runs them, verify, browser tests.
 
     Starts the cluster with all its profiles (monitoring, TLS) where it does not run, and leaves it running.
 
@@ -43,6 +43,8 @@ def run(yes: bool = False) -> int:
         score.command("format", ["ruff", "format", "--check", "."])
         score.command("types", ["mypy"])  # strictly, and of the patterns alone: pyproject.toml
         score.command("site", ["mkdocs", "build", "--strict", "--site-dir", str(reports / "site")])  # --quiet would silence --strict, too
+        # Before the tests that send much: a node that starts with a long log to read is short of memory for some twenty seconds.
+        score.pytest("restarts", ["-m", "restarts", "tests"], reports / "restarts.xml")
         score.pytest("tests and notebooks", ["--nbval", *READER, "-n", str(verify.WORKERS)], reports / "nbval.xml")
         score.pytest(
             "tests on the cluster",
@@ -51,7 +53,6 @@ def run(yes: bool = False) -> int:
         )
         score.verify(reports / "verify.json", notebooks=reports / "nbval.xml")
         score.pytest("browser", ["-m", "browser", "tests"], reports / "browser.xml")
-        score.pytest("restarts", ["-m", "restarts", "tests"], reports / "restarts.xml")
     console.print(f"\n{score.passed} passed, {score.failed} failed")
     return 1 if score.failed or not score.passed else 0
 
