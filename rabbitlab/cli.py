@@ -199,11 +199,12 @@ def faults(
     results: Annotated[Path | None, typer.Option("--results", metavar="FILE", help="Add each run to this file (JSON lines).")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of what is left to chance.")] = None,
     programs: Annotated[str, typer.Option("--programs", help="Who plays: patterns, plain or careless.")] = "patterns",
+    markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write the table there, as Markdown.")] = None,
 ):
     """Break the cluster while messages flow through the production patterns, and show what was lost."""
     from rabbitlab import matrix
 
-    sys.exit(matrix.run(rows or [], runs=runs, file=results or matrix.RESULTS, seed=seed, programs=programs))
+    sys.exit(matrix.run(rows or [], runs=runs, file=results or matrix.RESULTS, seed=seed, programs=programs, markdown=markdown))
 
 
 @app.command(rich_help_panel=WRITE)

@@ -7,7 +7,7 @@ import pytest
 from rabbitlab import matrix
 from rabbitlab.errors import Mendable
 from rabbitlab.ledger import DONE, SENT, Ledger
-from rabbitlab.matrix import results
+from rabbitlab.matrix import report, results
 from rabbitlab.matrix.judging import HELD, INFRASTRUCTURE, MISSED, UNSAFE
 from rabbitlab.matrix.row import ROWS
 from rabbitlab.matrix.watch import Watch, longest_gap
@@ -140,6 +140,22 @@ class TestSeries:
             "limit": 10,
             "verdict": UNSAFE,
         }
+
+    def test_the_page_names_each_miss_and_what_was_missed(self, played, tmp_path, monkeypatch):
+        monkeypatch.setattr(report, "machine", lambda: "a machine")
+        runs = [
+            result(sent=3000, at="2026-01-31 10:00:00"),
+            result(MISSED, sent=3100, gap=12.5, at="2026-02-01 09:00:00", missed=["too late"]),
+        ]
+        report.write(tmp_path / "table.md", [ROWS["kill-leader"], ROWS["poison"]], runs, "patterns")
+        assert (tmp_path / "table.md").read_text().splitlines()[2:] == [
+            "| leader killed | 2 | 6,100 | 0 | 0 | 0 | 12.5 s | 10 s | 1 of 2 |",
+            "",
+            "2 runs, 2026-01-31 to 2026-02-01; a machine.",
+            "Of these, 1 did not hold:",
+            "",
+            "- leader killed, 2026-02-01 09:00:00: too late",
+        ]
 
     def test_the_table_shows_each_row_that_was_played(self, played, tmp_path, capsys):
         played.outcomes += [HELD, MISSED]

@@ -32,6 +32,7 @@ def run(
     file: Path = RESULTS,
     seed: int | None = None,
     programs: str = "patterns",
+    markdown: Path | None = None,
 ) -> int:
     """Play rows of the matrix, show what happens, and end with the table.
 
@@ -41,6 +42,7 @@ def run(
         file: Where each run is added as a line of JSON.
         seed: Of the first run; a new one each time unless given.
         programs: ``patterns``; or ``plain`` (the usual loops) and ``careless`` (without confirms and acknowledgements), to compare.
+        markdown: Write the table there, too, with each miss. With ``runs`` 0 nothing is played for it.
 
     Returns:
         0 when every promise was kept in every run that the table shows.
@@ -48,7 +50,7 @@ def run(
     Raises:
         Mendable: no such row, or no cluster.
     """
-    from rabbitlab.matrix import screen
+    from rabbitlab.matrix import report, screen
 
     rows = chosen(names)
     if programs not in PROGRAMS:
@@ -63,6 +65,8 @@ def run(
     screen.console.print()
     screen.console.print(screen.table(rows, found, programs))
     screen.console.print(f"\nEvery run: {shown(file)}", style="dim")
+    if markdown:
+        report.write(markdown, rows, found, programs)
     return 0 if all(_held(results.of(found, row.name, programs)) for row in rows) else 1
 
 

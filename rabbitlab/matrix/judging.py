@@ -1,7 +1,7 @@
 """Judge a run: by the ledger for safety, by the clock and by what the programs report for the promises with a number."""
 
 from rabbitlab.ledger import DONE, SENT, Verdict
-from rabbitlab.matrix.scene import Scene
+from rabbitlab.matrix.scene import PREFETCH, Scene
 from rabbitlab.matrix.watch import longest_gap
 
 HELD, MISSED, UNSAFE, INFRASTRUCTURE = "held", "missed", "UNSAFE", "infrastructure"
@@ -57,6 +57,21 @@ def _check_numbers(scene: Scene, verdict: Verdict, gap: float) -> None:
     scene.check(not spurious, f"{len(spurious)} messages were dead-lettered, though nothing was wrong with them")
     for report in scene.reports("publisher"):
         _check_publisher(scene, report)
+    most = _most_duplicates(scene)
+    scene.check(most is None or len(verdict.duplicated) <= most, f"{len(verdict.duplicated)} came twice, {most} at most would be explained")
+
+
+def _most_duplicates(scene: Scene) -> int | None:
+    """What may come twice: what was open at each lost connection of a publisher, and what was fetched at each fault of a consumer.
+
+    None where the programs do not count their connections.
+    """
+    publishers, consumers = scene.reports("publisher"), scene.reports("consumer")
+    if not all("reconnects" in report for report in publishers):
+        return None
+    sent_again = sum(int(report["reconnects"] or 0) * report["most_in_flight"] for report in publishers)
+    faults = len(scene.marks) + len(scene.special()) + scene.restarts + sum(int(one.get("reconnects_total") or 0) for one in consumers)
+    return sent_again + faults * PREFETCH
 
 
 def _check_publisher(scene: Scene, report: dict) -> None:

@@ -18,6 +18,7 @@ from rabbitlab.matrix.program import Program
 from rabbitlab.matrix.row import MESSAGES, Row
 from rabbitlab.matrix.watch import Watch
 from rabbitlab.nodes import HOST, NODES
+from rabbitlab.proxy import Proxy
 
 QUEUE, DEAD = "orders", "orders.dead"
 PROGRAMS = "tests.fault_matrix.programs"
@@ -75,6 +76,7 @@ class Scene:
         missed: Promises that were not kept, one sentence each.
         notes: What else is worth knowing.
         dead: Ids found dead-lettered, with the headers they had.
+        dead_at: When each of them was seen there, of a scene that :meth:`watches_dead_letters`.
         ready: Ids found in a queue at the end, which nobody handled.
         supervised: Whether a consumer that ends by itself is started again, as a supervisor does.
         restarts: How often that was done.
@@ -92,6 +94,7 @@ class Scene:
         self.missed: list[str] = []
         self.notes: list[str] = []
         self.dead: dict[str, dict] = {}
+        self.dead_at: dict[str, float] = {}
         self.ready: list[str] = []
         self.publishers: list[Program] = []
         self.consumers: list[Program] = []
@@ -352,6 +355,61 @@ class Scene:
             elif entry.what == STARTED and entry.id in sent:
                 ways.setdefault(entry.id, entry.at - sent[entry.id])
         return sorted(ways.values())[int(0.95 * len(ways))] if ways else 0.0
+
+    @contextmanager
+    def watches_dead_letters(self) -> Iterator[None]:
+        """Take each dead letter as it comes, and note when that was."""
+        over = threading.Event()
+        watching = threading.Thread(target=self._watch_dead_letters, args=[over], daemon=True)
+        watching.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watching.join()
+
+    def _watch_dead_letters(self, over: threading.Event) -> None:
+        import pika
+
+        with pika.BlockingConnection(self._room.parameters) as connection:
+            channel = connection.channel()
+            for method, properties, _ in channel.consume(DEAD, auto_ack=True, inactivity_timeout=0.2):
+                if method:
+                    self.dead_at[str(properties.message_id)] = time.monotonic()
+                    self.dead[str(properties.message_id)] = _plain(properties.headers or {})
+                elif over.is_set():
+                    return
+
+    @contextmanager
+    def probe(self, node: str) -> Iterator[list[float]]:
+        """Publish one message more through *node*, which shall not be able to confirm it; what waits for it is cut off at the end.
+
+        Yields:
+            When it was confirmed, if it was.
+        """
+        id, confirmed = f"probe-{secrets.token_hex(3)}", []
+        with Proxy(to=next(one.amqp for one in NODES if one.name == node)) as proxy:
+            asking = threading.Thread(target=self._probe, args=[id, proxy.port, confirmed], daemon=True)
+            asking.start()
+            yield confirmed
+        asking.join()
+
+    def _probe(self, id: str, port: int, confirmed: list[float]) -> None:
+        import pika
+        from pika.adapters.utils.connection_workflow import AMQPConnectorException
+
+        self._ledger.invoke(id)
+        try:
+            with pika.BlockingConnection(pika.URLParameters(self.urls(port)[0])) as connection:
+                channel = connection.channel()
+                channel.confirm_delivery()
+                body = json.dumps({"id": id, "do": ""}).encode()
+                channel.basic_publish("", QUEUE, body, pika.BasicProperties(message_id=id, delivery_mode=2), mandatory=True)
+                confirmed.append(time.monotonic())
+                self._ledger.ok(id)
+        except (pika.exceptions.AMQPError, AMQPConnectorException, OSError):
+            if not confirmed:
+                self._ledger.unknown(id)
 
     def special(self) -> dict[str, str]:
         """The ids that ask their handler for something: ``{"17": "raise"}``."""

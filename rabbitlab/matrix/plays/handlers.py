@@ -8,6 +8,7 @@ from rabbitlab.matrix.row import row
 from rabbitlab.matrix.scene import RETRIES, Scene
 
 POISON = 20  # messages
+PARKED_WITHIN = 2.0  # seconds from the last call of its handler to the dead letter queue
 GRACE = 0.25  # seconds by which a wait may be off, besides a fifth of it
 
 
@@ -20,14 +21,17 @@ GRACE = 0.25  # seconds by which a wait may be off, besides a fifth of it
 )
 def poison(scene: Scene) -> Iterator[None]:
     """Messages that nobody can handle: so many calls, each later than the one before, then the dead letter queue; the others flow."""
-    scene.start()
-    yield
+    with scene.watches_dead_letters():
+        scene.start()
+        yield
     tried, limit = scene.poison(), RETRIES["limit"]
     scene.check(len(tried) == POISON, f"{len(tried)} of {POISON} poison messages were tried")
     wrong = sorted({len(at) for at in tried.values()} - {limit})
     scene.check(not wrong, f"some poison messages had {wrong} calls of their handler, and {limit} were asked for")
     scene.check(set(tried) <= scene.dead.keys(), f"{len(set(tried) - scene.dead.keys())} poison messages are not in the dead letter queue")
     scene.check(all(scene.dead.get(id, {}).get("reason") for id in tried), "dead letters do not say why they are dead")
+    late = [round(scene.dead_at[id] - at[-1], 1) for id, at in tried.items() if scene.dead_at.get(id, 0) > at[-1] + PARKED_WITHIN]
+    scene.check(not late, f"{len(late)} poison messages were dead-lettered after {late} s, {PARKED_WITHIN:g} at most")
     waits = [(_planned(n), later - earlier) for at in tried.values() for n, (earlier, later) in enumerate(pairwise(at))]
     usual = scene.usual_way()
     scene.notes.append(f"other messages are {usual:.2f} s on their way")

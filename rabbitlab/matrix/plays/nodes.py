@@ -52,7 +52,13 @@ def cut_off(scene: Scene) -> Iterator[None]:
 @row("partition", "partition 2/1, 20 s", limit=15, alone=True)
 def partition(scene: Scene) -> Iterator[None]:
     """The cluster in two; clients reach both sides, and the minority must confirm nothing."""
-    _around(scene, lambda scene: faults.partitioned(scene.victim()), last=20)
+    scene.start()
+    minority = scene.victim()
+    with scene.fault(faults.partitioned(minority)) as mark:
+        with scene.probe(minority) as confirmed:
+            scene.elapse(20, since=mark.began)
+        scene.check(not confirmed, f"{minority}, alone in its part, confirmed a message")
+    scene.flow(since=mark.ended + SETTLED)
     yield
 
 
