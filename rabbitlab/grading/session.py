@@ -149,8 +149,11 @@ class Grading:
         raise KeyboardInterrupt
 
     def _end_if_asked(self) -> None:
-        """Python throws away what is raised inside ``__del__``, or while it forks; so it is raised again, between checks."""
-        if self._asked_to_end:
+        """Python throws away what is raised inside ``__del__``, or while it forks; so it is raised again, between checks.
+
+        Not once pytest has heard it: what is raised while it cleans up keeps it from cleaning up the rest.
+        """
+        if self._asked_to_end and not self._interrupted:
             raise KeyboardInterrupt
 
     def _say(self, sentence: str) -> None:
