@@ -25,6 +25,7 @@ def main() -> None:
             os._exit(9)
         while message.body == b"hold" and not go.exists():
             ticking.wait(0.02)
+        ticking.wait(options.get("work", 0))
         ledger.effect(message.message_id)
 
     retries = Retries(**options["retries"])

@@ -771,7 +771,7 @@ def test_sigkill_loses_nothing(shop, tmp_path):
         ledger.ok(n)
     for _ in range(2):
         already = len(ledger.verdict().times)
-        program = shop.program(tmp_path)
+        program = shop.program(tmp_path, work=0.05)  # seconds a message: it must not be through before it is killed
         until(lambda already=already: len(ledger.verdict().times) > already + 20)
         os.kill(program.pid, signal.SIGKILL)
         program.wait()
