@@ -17,6 +17,7 @@ import pika
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker, ProbableAuthenticationError
 from prometheus_client import CollectorRegistry
 
@@ -567,6 +568,47 @@ def test_a_node_that_falls_silent_is_left_for_another(shop):
         until(lambda: "late" in notes.done)
 
 
+@pytest.fixture
+def asked(monkeypatch):
+    """How often consumers have asked their queue for a message; they do so soon here."""
+    from rabbitlab.patterns import subscription
+
+    asked, ask = [], Channel.basic_get
+    monkeypatch.setattr(subscription, "IDLE", 0.3)
+    monkeypatch.setattr(Channel, "basic_get", lambda *args, **more: (asked.append(True), ask(*args, **more)))
+    return asked
+
+
+@pytest.mark.cluster
+def test_a_consumer_that_waits_asks_its_queue_and_takes_what_it_is_given(shop, asked):
+    shop, notes, registry = shop(), Notes(), CollectorRegistry()
+    consumer = shop.consumer(notes, metrics=Metrics("orders", registry))
+    until(lambda: len(asked) >= 3)
+    for n in range(30):  # some come as an answer, and some as a delivery
+        shop.publish(n)
+        until(lambda n=n: notes.done[-1:] == [str(n)])
+    assert consumer.health.flowing
+    assert len(notes.calls) == 30
+    assert registry.get_sample_value("rabbitmq_client_reconnects_total", {"name": "orders"}) == 0
+    until(shop.empty)
+
+
+@pytest.mark.cluster
+def test_a_queue_that_takes_no_question_is_asked_once(shop, asked):
+    shop, notes, registry = shop(single_active_consumer=True), Notes(), CollectorRegistry()
+    consumer = shop.consumer(notes, metrics=Metrics("orders", registry))
+    until(lambda: asked)
+    until(lambda: not consumer.health.flowing)
+    until(lambda: consumer.health.flowing)
+    shop.publish(*range(20))
+    until(lambda: len(notes.done) == 20)
+    asked.clear()
+    shop.publish("last")
+    until(lambda: "last" in notes.done)
+    assert not asked
+    assert registry.get_sample_value("rabbitmq_client_reconnects_total", {"name": "orders"}) == 0
+
+
 @pytest.mark.cluster
 def test_a_queue_that_was_deleted_has_its_consumer_back_when_it_is_there_again(shop, caplog):
     shop, notes = shop(), Notes()
@@ -767,7 +809,8 @@ def test_sigkill_loses_nothing(shop, tmp_path):
     shop, ledger = shop(), Ledger(tmp_path / "ledger", sync=False)
     for n in range(300):
         ledger.invoke(n)
-        shop.publish(n)
+    shop.publish(*range(300))
+    for n in range(300):
         ledger.ok(n)
     for _ in range(2):
         already = len(ledger.verdict().times)
@@ -823,6 +866,7 @@ FAULTS = {
     "leader killed": (lambda shop: faults.killed(broker.leader("orders", vhost=shop.room.vhost)), 10),
     "its own node paused": (lambda shop: faults.paused(node_of(shop)), 15),
     "its own node cut off": (lambda shop: faults.cut_off(node_of(shop)), 15),
+    "its own node alone in a partition": (lambda shop: faults.partitioned(node_of(shop)), 15),
 }
 
 

@@ -27,7 +27,7 @@ from rabbitlab.patterns import (
     sender,
 )
 from rabbitlab.patterns.frames import body_frames, header_frame, method_frame, new_id
-from rabbitlab.patterns.rounds import STEADY, Rounds
+from rabbitlab.patterns.rounds import STEADY, Failures, Rounds, address
 from rabbitlab.patterns.window import Window
 from tests.publisher_model import DEADLINE, GOOD, NO_EXCHANGE, NO_ROUTE, PATIENCE, WINDOW, Model
 
@@ -359,6 +359,18 @@ def test_a_nack_or_a_return_makes_no_new_connection(model):
     assert len(model.broker.connections) == 1
 
 
+def test_nodes_that_have_failed_of_late_are_tried_last(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("rabbitlab.patterns.rounds.time.monotonic", lambda: now[0])
+    failures = Failures()
+    for node, at in ((2, 100.0), (1, 101.0)):
+        now[0] = at
+        failures.add(address(nodes(node)[0]))
+    assert [address(node) for node in failures.last(nodes(1, 2, 3))] == [address(node) for node in nodes(3, 2, 1)]
+    now[0] = 160.5  # the first is forgiven
+    assert [address(node) for node in failures.last(nodes(1, 2, 3))] == [address(node) for node in nodes(2, 3, 1)]
+
+
 def test_a_node_that_never_answers_is_left_for_another_and_each_gets_longer(model):
     receipt = model.publish(deadline=10_000)
     first = model.broker.connection.node
@@ -372,7 +384,7 @@ def test_a_node_that_never_answers_is_left_for_another_and_each_gets_longer(mode
         assert model.broker.connection.node != first
         first = model.broker.connection.node
         model.connect()
-    assert times == pytest.approx([10, 20, 40, 80, 80, 80], abs=4)  # the pause between two connections included
+    assert times == pytest.approx([10, 10, 20, 40, 80, 80], abs=4)  # the pause between two connections included
     answer_all(model)
     assert receipt.outcome is Outcome.CONFIRMED
     model.publish(deadline=10_000)

@@ -27,11 +27,13 @@ from .metrics import Metrics
 from .moves import Mover
 from .retries import USUAL, Retries, told
 from .retry import Backoff
+from .rounds import Failures
 from .subscription import Abandoned, Cancelled, Settle, Subscription
 from .workers import Workers
 
 log = logging.getLogger(__name__)
 BACKOFF = Backoff(cap=2.0)  # a queue that is there again must not wait longer for its consumer
+NO_ANSWER = 405  # RESOURCE_LOCKED: what a queue with a single active consumer says to basic_get
 STEADY = 10.0  # seconds after which a consumer that is cancelled begins with the shortest wait again
 GRACE = 10.0  # seconds for taking leave of RabbitMQ, after those that handlers have
 
@@ -56,7 +58,9 @@ class ResilientConsumer:
     """Calls ``handler(message)`` for each message of *queue*, at least once, until it is stopped.
 
     Whatever ends the connection or the consumer (a node that dies, falls silent or is cut off; a queue that is deleted; a handler that
-    exceeds the consumer timeout), it attaches again by itself, over the nodes in turn. Messages that were in hand then come again, so a
+    exceeds the consumer timeout), it attaches again by itself, over the nodes in turn. A node that is cut off from the other nodes alone
+    keeps its clients and gives them nothing; so a consumer that has waited for some seconds asks its queue for a message, with
+    ``basic_get``, and leaves a node at which the queue does not answer. Messages that were in hand then come again, so a
     handler must bear to be called twice: remember each ``message_id`` together with the effect.
 
     A handler that raises :class:`Reject` has its message dead-lettered at once; any other exception counts as a failed attempt. A process
@@ -108,6 +112,8 @@ class ResilientConsumer:
         self._patience = 0.0  # seconds that handlers have to finish once it is stopping
         self._link: Link | None = None
         self._connected_before = False
+        self._failures = Failures()
+        self._asks = True
         self._subscription: Subscription | None = None
         self._attached_at: float | None = None
         self._state = Health(False, time.time(), "not started")
@@ -216,16 +222,19 @@ class ResilientConsumer:
         """Attach, on the connection that there is or on another, and stay until drained."""
         self._attached_at = None
         if self._link is None:
-            self._link = first(self._addresses(), self._stopping.is_set)
+            self._link = first(self._failures.last(self._addresses()), self._stopping.is_set)
             if self._connected_before:
                 self._metrics.reconnects.inc()
             self._connected_before = True
         try:
-            self._subscription = Subscription(self._link, self._queue, self._care.prefetch, self._deliver)
+            self._subscription = Subscription(self._link, self._queue, self._care.prefetch, self._deliver, self._asks)
             self._subscription.run(self._attached)
-        except (Cancelled, ChannelClosedByBroker):
+        except (Cancelled, ChannelClosedByBroker) as error:
+            if self._subscription is not None and self._subscription.asking and getattr(error, "reply_code", 0) == NO_ANSWER:
+                self._asks = False
             raise  # the connection is still good
         except BaseException:
+            self._failures.add(self._link.node)
             self._hang_up()
             raise
         finally:

@@ -65,7 +65,7 @@ class ReliablePublisher:
         deadline: Seconds that a message may take, unless it has one of its own.
         heartbeat: Seconds; see :func:`~rabbitlab.patterns.connecting.parameters`.
         backoff: Between two rounds of attempts to connect.
-        patience: Seconds without any answer until another node is tried; longer each time, while none answers.
+        patience: Seconds without any answer until another node is tried; from the third on longer each time, while none answers.
         timeout: Seconds for a node to take a connection.
         blocked_timeout: Seconds to wait for memory or disk until another node is tried all the same.
         metrics: Counts outcomes and reconnects, and how many messages are open.
@@ -80,7 +80,7 @@ class ReliablePublisher:
         deadline: float = 30.0,
         heartbeat: int = 10,
         backoff: Backoff = BACKOFF,
-        patience: float = 10.0,
+        patience: float = 6.0,
         timeout: float = 4.0,
         blocked_timeout: float = 120.0,
         metrics: Metrics | None = None,

@@ -1,5 +1,6 @@
 """Which node to try next, and when: every node once, without a pause, and then a pause before the next round."""
 
+import time
 from collections.abc import Callable
 
 from pika.connection import Parameters
@@ -7,6 +8,23 @@ from pika.connection import Parameters
 from .retry import Backoff
 
 STEADY = 10.0  # seconds that a connection has to last for its loss to be the first failure again
+GRUDGE = 60.0  # seconds for which a node that failed is tried after the others
+
+
+class Failures:
+    """Which nodes have failed of late. A paused node takes a connection and answers nothing, which costs whoever tries it seconds."""
+
+    def __init__(self) -> None:
+        self._at: dict[str, float] = {}
+
+    def add(self, node: str) -> None:
+        """Its connection was lost, or could not be made."""
+        self._at[node] = time.monotonic()
+
+    def last(self, nodes: list[Parameters]) -> list[Parameters]:
+        """The nodes in their order, those that have failed of late after the others, the latest at the end."""
+        since = time.monotonic() - GRUDGE
+        return sorted(nodes, key=lambda node: max(since, self._at.get(address(node), since)))
 
 
 class Rounds:
@@ -24,16 +42,15 @@ class Rounds:
         self._nodes, self._backoff = nodes, backoff
         self._left: list[Parameters] = []
         self._failures = 0
-        self._last = ""
+        self._failed = Failures()
+        self._node = ""  # that was tried last
 
     def next(self) -> Parameters:
-        """The node to try now; where there are several, not the one tried last."""
+        """The node to try now; where there are several, one that has not failed just now."""
         if not self._left:
-            self._left = self._nodes()
-            if address(self._left[0]) == self._last:
-                self._left.append(self._left.pop(0))
+            self._left = self._failed.last(self._nodes())
         node = self._left.pop(0)
-        self._last = address(node)
+        self._node = address(node)
         return node
 
     def failed(self, lasted: float | None) -> float | None:
@@ -45,6 +62,7 @@ class Rounds:
         Returns:
             Seconds until the next attempt; None when the back-off allows no more.
         """
+        self._failed.add(self._node)
         if lasted is not None:
             self._left = []
             if lasted > STEADY:

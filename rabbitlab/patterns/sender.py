@@ -270,7 +270,7 @@ class Sender:
         """
         connected = self._connection is not None and self._connection.is_open
         expecting = self._window.sent if self.ready else connected
-        patience = self._patience * min(2**self._given_up, LONGEST)
+        patience = self._patience * min(2 ** max(0, self._given_up - 1), LONGEST)  # the second may be left as soon as the first
         if expecting and not self.blocked and not self._why and now - self._window.heard > patience:
             self._given_up += 1
             self._leave(f"no answer for {patience:.0f} s")

@@ -1,6 +1,7 @@
 """One consumer on one channel, from ``basic_consume`` to its end: who has which message in hand, and what RabbitMQ is told of it."""
 
 import enum
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -9,11 +10,12 @@ from pika.exceptions import AMQPChannelError
 from pika.spec import Basic, BasicProperties
 
 from .acks import AckJoiner
-from .link import ANSWER, Link
+from .link import ANSWER, Link, Silent
 from .message import Message
 
 CALM = 0.1  # seconds between two looks whether anything has been delivered
 LOOKS = 2  # in a row without a delivery: none is on its way
+IDLE = 6.0  # seconds without a message and with none in hand, after which the queue is asked for one
 # Once 32 settlements are under way to a quorum queue, RabbitMQ keeps further ones back in the channel, and loses them when that is closed.
 BURST = 24  # frames, and then a rest, before the end
 
@@ -44,14 +46,16 @@ class Subscription:
         queue: Must exist.
         prefetch: How many messages it may hold.
         deliver: Called with each message.
+        asks: Whether it may ask the queue for a message when none comes. A queue with a single active consumer takes no such question.
 
     Attributes:
         draining: It takes no more.
         over: Nothing more can be settled.
+        asking: The queue has been asked for a message, and has not answered.
     """
 
-    def __init__(self, link: Link, queue: str, prefetch: int, deliver: Callable[[Message], None]):
-        self._link, self._queue, self._prefetch, self._deliver = link, queue, prefetch, deliver
+    def __init__(self, link: Link, queue: str, prefetch: int, deliver: Callable[[Message], None], asks: bool = True):
+        self._link, self._queue, self._prefetch, self._deliver, self._asks = link, queue, prefetch, deliver, asks
         self._waiting: dict[int, Message] = {}  # with no handler yet
         self._finished: deque[tuple[int, Settle]] = deque()
         self._back: list[int] = []  # to be given back, as if it had never been here
@@ -62,7 +66,8 @@ class Subscription:
         self._error: BaseException | None = None
         self._channel = link.channel()
         self._cancelled = False
-        self.draining = self.over = False
+        self._last = time.monotonic()  # a message came, or the answer that there is none
+        self.draining = self.over = self.asking = False
 
     def run(self, attached: Callable[[], object]) -> None:
         """Consume until it is drained.
@@ -77,6 +82,7 @@ class Subscription:
         channel = self._channel
         channel.add_on_close_callback(self._closed)
         channel.add_on_cancel_callback(self._on_cancel)
+        channel.add_callback(self._none_there, [Basic.GetEmpty], one_shot=False)
         consuming: list[object] = []
         channel.basic_qos(prefetch_count=self._prefetch, callback=lambda _: None)
         self._tag = channel.basic_consume(queue=self._queue, on_message_callback=self._receive, callback=consuming.append)
@@ -85,6 +91,7 @@ class Subscription:
             if self._error is None:
                 self._link.watch(self._ask)
                 attached()
+                self._look()
             self._link.until(lambda: self._error or (self._cancelled and not self._held))
             if self._error is not None:
                 raise self._error
@@ -122,7 +129,34 @@ class Subscription:
         """Have *function* called in so many seconds, unless the link ends before. Any thread may call this."""
         self._link.call(lambda: self._link.later(seconds, function))
 
-    def _receive(self, _: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
+    def _look(self) -> None:
+        """Ask for a message where none has come for a while.
+
+        A node that is cut off from the others keeps its pulse and delivers nothing, which looks like an empty queue from here. A queue that
+        has a leader and a majority says that it has no message, or gives one.
+        """
+        if not self._asks or self.draining or not self._usable():
+            return
+        if not self.asking and not self._held and time.monotonic() - self._last > IDLE:
+            self.asking = True
+            self._channel.basic_get(queue=self._queue, callback=self._receive)
+            asked = self._last
+            self._link.later(ANSWER, lambda: self._miss(asked))
+        self._link.later(IDLE / 6, self._look)
+
+    def _miss(self, asked: float) -> None:
+        if self.asking and self._last == asked and self._usable():
+            silence = Silent(f"{self._queue} did not answer within {ANSWER:g} s at {self._link.node}")
+            self._link.lose(silence)
+            self._end(silence)
+
+    def _none_there(self, _: object) -> None:
+        self.asking, self._last = False, time.monotonic()
+
+    def _receive(self, _: Channel, method: Basic.Deliver | Basic.GetOk, properties: BasicProperties, body: bytes) -> None:
+        self._last = time.monotonic()
+        if isinstance(method, Basic.GetOk):
+            self.asking = False
         message = Message(body, properties, method.routing_key or "", bool(method.redelivered))
         message._tag, message._subscription = method.delivery_tag or 0, self
         self._received += 1
@@ -153,7 +187,7 @@ class Subscription:
     def _calm_down(self, received: int, looks: int) -> None:
         looks = looks + 1 if received == self._received else 0
         received = self._received
-        if self._held < self._prefetch and looks < LOOKS:
+        if self.asking or (self._held < self._prefetch and looks < LOOKS):
             # A node that is slow with deliveries is slow with this answer, too.
             self._link.later(CALM, lambda: self._ask(lambda: self._calm_down(received, looks)))
         elif self._usable():
