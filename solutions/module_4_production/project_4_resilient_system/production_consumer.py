@@ -3,27 +3,24 @@
 Run it with ``python production_consumer.py``. Ctrl-C or SIGTERM ends it after the order in hand; the others go back to the queue.
 """
 
-import itertools
 import json
 import logging
-import random
 import signal
 import threading
 
-import pika
-from pika.adapters.utils.connection_workflow import AMQPConnectorException
-from pika.exceptions import AMQPError, ProbableAccessDeniedError, ProbableAuthenticationError
+from rabbitlab.patterns.consumer import ResilientConsumer
+from rabbitlab.patterns.retries import Retries
 
 try:
     from . import topology  # as a part of the package
 except ImportError:
     import topology  # as a program
 
-log = logging.getLogger("production_consumer")
-LOST = (AMQPError, AMQPConnectorException, OSError)
-LOGIN_REFUSED = (ProbableAuthenticationError, ProbableAccessDeniedError)
-TRIES = 3
+# No waiting queues: what failed is put back at once, and the queue counts how often. The default exchange leads to the queue DEAD.
+RETRIES = Retries(limit=3, base=0, dead_exchange="", dead_routing_key=topology.DEAD)
 PREFETCH = 20  # what other consumers wait for while this one hangs; little of it, and each order waits for the network
+LOOK = 0.1  # seconds between two looks whether it has ended by itself, as it does when its login is refused
+IN_HAND = 1.5  # seconds that the order in hand may take once it is asked to stop
 
 
 def consume(urls, handle, stopping):
@@ -46,84 +43,19 @@ def consume(urls, handle, stopping):
     Raises:
         pika.exceptions.ProbableAuthenticationError, pika.exceptions.ProbableAccessDeniedError: the login was refused.
     """
-    pauses = _pauses()
-    while not stopping.is_set():
-        try:
-            with pika.BlockingConnection(_parameters(urls)) as connection:
-                for channel, message in _deliveries(connection, stopping):
-                    _work(channel, handle, *message)
-                    pauses = _pauses()
-            # Here without an exception and without being asked to stop: RabbitMQ has cancelled the consumer. It is a fault like the others.
-        except LOST as error:
-            if _is_refusal(error):
-                raise
-            log.info("connection lost: %.100r", error)
-        stopping.wait(next(pauses))
-
-
-def _deliveries(connection, stopping):
-    """Messages with their channel, until *stopping* or until RabbitMQ cancels. What was fetched goes back when the channel closes."""
-    channel = connection.channel()
-    channel.confirm_delivery()  # for what is parked
-    channel.basic_qos(prefetch_count=PREFETCH)
-    for method, properties, body in channel.consume(queue=topology.QUEUE, inactivity_timeout=0.2):
-        if stopping.is_set():
-            return
-        if method is not None:
-            yield channel, (method, properties, body)
-
-
-def _work(channel, handle, method, properties, body):
-    """Handle one message: acknowledge it, put it back, or park it."""
-    try:
-        handle(json.loads(body))
-    except Exception as error:
-        # The queue counts what was rejected, and tells whoever gets the message next: after a crash another process knows it, too.
-        failed = (properties.headers or {}).get("x-delivery-count", 0) + 1
-        if failed < TRIES:
-            channel.basic_reject(delivery_tag=method.delivery_tag, requeue=True)
-            return
-        _park(channel, properties, body, error)
-    # The work is done, or the message is safe elsewhere, so it may go.
-    channel.basic_ack(delivery_tag=method.delivery_tag)
-
-
-def _park(channel, properties, body, error):
-    """Publish the message to the dead letter queue; returns when RabbitMQ has it there."""
-    reason = f"{type(error).__name__}: {error}"
-    log.info("%s  parked: %s", properties.message_id, reason)
-    channel.basic_publish(
-        exchange="",
-        routing_key=topology.DEAD,
-        body=body,
-        properties=pika.BasicProperties(
-            message_id=properties.message_id, content_type=properties.content_type, delivery_mode=2, headers={"reason": reason}
-        ),
-        mandatory=True,
+    consumer = ResilientConsumer(
+        urls,
+        topology.QUEUE,
+        lambda message: handle(json.loads(message.body)),
+        name="production_consumer",
+        prefetch=PREFETCH,
+        workers=1,  # one order in hand
+        retries=RETRIES,
     )
-
-
-def _is_refusal(error):
-    """Whether RabbitMQ said no. pika suspects it of each connection that ends during the login, that to a dying node too."""
-    return isinstance(error, LOGIN_REFUSED) and ("(403)" in str(error) or "(530)" in str(error))
-
-
-def _parameters(urls):
-    """How to connect to each node, in any order: not every client should knock at the same one first."""
-    found = [pika.URLParameters(url) for url in random.sample(urls, len(urls))]
-    for parameters in found:
-        parameters.heartbeat = 2  # a silent node is noticed after at most 14 s
-        parameters.socket_timeout = 2
-        parameters.stack_timeout = 4  # for a node that takes the connection and then says nothing
-        parameters.blocked_connection_timeout = 10  # for one that is short of memory or disk, when a message is parked
-        parameters.tcp_options = {"TCP_USER_TIMEOUT": 4000}  # milliseconds, for a link that is cut
-        parameters.client_properties = {"connection_name": "production_consumer"}
-    return found
-
-
-def _pauses():
-    """Seconds between two attempts: from 0.1 to 2, and never quite the same as another client's."""
-    return (min(2, 0.1 * 2**n) * random.uniform(0.8, 1.2) for n in itertools.count())
+    with consumer:
+        while not stopping.wait(LOOK) and not consumer.join(timeout=0):
+            pass
+        consumer.stop(timeout=IN_HAND)
 
 
 def main():

@@ -3,7 +3,6 @@
 Run it with ``python production_producer.py``, or with a number for so many orders. Ctrl-C or SIGTERM ends it after the order in hand.
 """
 
-import contextlib
 import itertools
 import json
 import logging
@@ -14,17 +13,26 @@ import threading
 from collections import Counter
 
 import pika
-from pika.adapters.utils.connection_workflow import AMQPConnectorException
-from pika.exceptions import AMQPError, NackError, ProbableAccessDeniedError, ProbableAuthenticationError, UnroutableError
+
+from rabbitlab.patterns.publisher import ReliablePublisher
+from rabbitlab.patterns.receipt import Outcome, PublisherClosed
+from rabbitlab.patterns.retry import Backoff
 
 try:
     from . import topology  # as a part of the package
 except ImportError:
     import topology  # as a program
 
-# AMQPConnectorException is what pika raises for a node that takes the connection and never answers; it is no AMQPError.
-LOST = (AMQPError, AMQPConnectorException, OSError)
-LOGIN_REFUSED = (ProbableAuthenticationError, ProbableAccessDeniedError)
+OUTCOMES = {
+    Outcome.CONFIRMED: "confirmed",
+    Outcome.RETURNED: "returned",
+    Outcome.NACKED: "refused",
+    Outcome.REFUSED: "refused",
+    Outcome.UNKNOWN: "unknown",
+}
+PAUSES = Backoff(base=0.1, cap=2.0)
+LOOK = 0.1  # seconds between two looks at an order that has no answer yet
+AT_THE_END = 1.0  # seconds that the order in hand has for its answer
 
 
 def produce(urls, orders, report, stopping):
@@ -46,86 +54,51 @@ def produce(urls, orders, report, stopping):
     Raises:
         pika.exceptions.ProbableAuthenticationError, pika.exceptions.ProbableAccessDeniedError: the login was refused.
     """
-    publisher = _Publisher(urls)
+    publisher = ReliablePublisher(urls, name="production_producer")
     try:
         for order in orders:
-            for pause in _pauses():
-                outcome = publisher.send(order)
+            for pause in PAUSES:
+                outcome = _send(publisher, order, report, stopping)
                 report(order["id"], outcome)
                 if outcome in ("confirmed", "returned") or stopping.wait(pause):
                     break
             if stopping.is_set():
                 break
+    except PublisherClosed as closed:  # it takes nothing more; the cause is what RabbitMQ said to the login
+        raise closed.__cause__ or closed from None
     finally:
-        publisher.close()
+        publisher.close(timeout=0)  # what is open has been told as unknown
 
 
-class _Publisher:
-    """One connection with confirms, opened when it is needed."""
-
-    def __init__(self, urls):
-        self.urls = urls
-        self.connection = None
-        self.channel = None
-
-    def send(self, order):
-        """Publish once, and say what came of it."""
-        try:
-            self._open()
-            self.channel.basic_publish(
-                exchange="",
-                routing_key=topology.QUEUE,
-                body=json.dumps(order).encode(),
-                properties=pika.BasicProperties(message_id=order["id"], content_type="application/json", delivery_mode=2),
-                mandatory=True,
-            )
-        except UnroutableError:  # this and the next leave the channel as it was
-            return "returned"
-        except NackError:
-            return "refused"
-        except LOST as error:
-            if _is_refusal(error):
-                raise
-            # Perhaps RabbitMQ has the message, perhaps not. Sent again, it may be there twice; not sent again, not at all.
-            self.close()
-            return "unknown"
-        return "confirmed"
-
-    def close(self):
-        """Close what is open. A connection that is lost has nothing left to say."""
-        connection, self.connection = self.connection, None
-        if connection and connection.is_open:
-            with contextlib.suppress(LOST):
-                connection.close()
-
-    def _open(self):
-        if self.connection is None:
-            self.connection = pika.BlockingConnection(_parameters(self.urls))
-            self.channel = self.connection.channel()
-            self.channel.confirm_delivery()
+def _send(publisher, order, report, stopping):
+    """Publish once, and say what came of it."""
+    receipt = publisher.publish(
+        json.dumps(order).encode(),
+        routing_key=topology.QUEUE,
+        message_id=order["id"],
+        properties=pika.BasicProperties(content_type="application/json"),
+    )
+    attempts, left = 1, AT_THE_END
+    while True:
+        outcome = _outcome(receipt)
+        # The publisher sends what it has no answer for again by itself, on another connection. In between, nobody knew where the order was.
+        for _ in range(attempts, receipt.attempts):
+            report(order["id"], "unknown")
+        attempts = max(attempts, receipt.attempts)
+        if outcome is not None:
+            return OUTCOMES[outcome]
+        if stopping.is_set():
+            left -= LOOK
+            if left < 0:
+                return "unknown"
 
 
-def _is_refusal(error):
-    """Whether RabbitMQ said no. pika suspects it of each connection that ends during the login, that to a dying node too."""
-    return isinstance(error, LOGIN_REFUSED) and ("(403)" in str(error) or "(530)" in str(error))
-
-
-def _parameters(urls):
-    """How to connect to each node, in any order: not every client should knock at the same one first."""
-    found = [pika.URLParameters(url) for url in random.sample(urls, len(urls))]
-    for parameters in found:
-        parameters.heartbeat = 2  # a silent node is noticed after at most 14 s; pika has no shorter limit for a confirm
-        parameters.socket_timeout = 2
-        parameters.stack_timeout = 4  # for a node that takes the connection and then says nothing
-        parameters.blocked_connection_timeout = 10  # for one that is short of memory or disk
-        parameters.tcp_options = {"TCP_USER_TIMEOUT": 4000}  # milliseconds, for a link that is cut
-        parameters.client_properties = {"connection_name": "production_producer"}
-    return found
-
-
-def _pauses():
-    """Seconds between two attempts: from 0.1 to 2, and never quite the same as another client's."""
-    return (min(2, 0.1 * 2**n) * random.uniform(0.8, 1.2) for n in itertools.count())
+def _outcome(receipt):
+    """What came of it; None while there is no answer."""
+    try:
+        return receipt.result(timeout=LOOK)
+    except TimeoutError:
+        return None
 
 
 def main():
