@@ -64,6 +64,16 @@ def needed(path: Path) -> str:
 
 
 @contextmanager
+def prometheus() -> Iterator[None]:
+    """Be the only one who has files of one's own in Prometheus. To be taken before a turn on the cluster, never after it."""
+    held = _take("prometheus.lock")
+    try:
+        yield
+    finally:
+        os.close(held)
+
+
+@contextmanager
 def healing() -> Iterator[None]:
     """Heal the cluster alone: nobody else heals, or breaks something, inside the ``with``; under which turn is another question.
 
@@ -83,14 +93,7 @@ def take_healing() -> int:
     Raises:
         Mendable: another process has it for too long.
     """
-    STATE.mkdir(exist_ok=True)
-    taken = os.open(STATE / "healing.lock", os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        _wait_for(taken, fcntl.LOCK_EX, within=HEALED_WITHIN)
-    except BaseException:
-        os.close(taken)
-        raise
-    return taken
+    return _take("healing.lock", within=HEALED_WITHIN)
 
 
 def turn_here() -> str:
@@ -156,6 +159,17 @@ def _leave() -> None:
             os.environ.pop(INHERITED, None)
             os.close(_descriptor)
             _descriptor = -1
+
+
+def _take(name: str, within: float = math.inf) -> int:
+    STATE.mkdir(exist_ok=True)
+    taken = os.open(STATE / name, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        _wait_for(taken, fcntl.LOCK_EX, within)
+    except BaseException:
+        os.close(taken)
+        raise
+    return taken
 
 
 def _wait_for(descriptor: int, operation: int, within: float = math.inf) -> None:

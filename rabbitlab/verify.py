@@ -15,7 +15,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from rabbitlab import cluster, units
 from rabbitlab.errors import Mendable
 from rabbitlab.units import ROOT, Unit
 
-WORKERS = max(2, (os.cpu_count() or 2))
+WORKERS = max(2, (os.cpu_count() or 2))  # notebooks, tests and gradings at a time
 
 
 @dataclass(frozen=True)
@@ -126,23 +126,36 @@ def _prove(chosen: list[Unit], notebooks: Path | None) -> list[Proof]:
 
     from rabbitlab import lessons
 
-    todo = [(unit, what, call) for unit in chosen if unit.graded for what, call in tasks(unit)]
+    todo = {unit: [call for _, call in tasks(unit)] for unit in chosen if unit.graded}
     with_notebook = [unit for unit in chosen if unit.source.exists()]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     proofs: list[Proof] = []
     with Progress(*columns, transient=True) as progress:
-        bar = progress.add_task("verify", total=len(todo) + 2 * len(with_notebook))
+        bar = progress.add_task("verify", total=sum(map(len, todo.values())) + 2 * len(with_notebook))
         proofs += [_fresh(unit, lessons) for unit in with_notebook]
         progress.advance(bar, len(with_notebook))
         progress.update(bar, description="notebooks")
         proofs += _notebooks(with_notebook, notebooks)
         progress.advance(bar, len(with_notebook))
-        with ThreadPoolExecutor(WORKERS) as pool:
-            running = {pool.submit(call): unit for unit, _, call in todo}
-            for done in as_completed(running):
-                progress.update(bar, advance=1, description=running[done].short)
-                proofs.append(done.result())
+        for unit, proof in _graded(todo):
+            progress.update(bar, advance=1, description=unit.short)
+            proofs.append(proof)
     return proofs
+
+
+def _graded(todo: dict[Unit, list[Callable[[], Proof]]]) -> Iterator[tuple[Unit, Proof]]:
+    """Make the calls, several at a time, each of another unit as long as there are some: gradings of one unit may wait for each other."""
+    running: dict[Future, Unit] = {}
+    with ThreadPoolExecutor(WORKERS) as pool:
+        while running or any(todo.values()):
+            left = [unit for unit in todo if todo[unit]]
+            others = [unit for unit in left if unit not in running.values()]
+            if left and len(running) < WORKERS and (others or set(left) == set(running.values())):
+                unit = max(others or left, key=lambda unit: len(todo[unit]))
+                running[pool.submit(todo[unit].pop(0))] = unit
+                continue
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(done), done.result()
 
 
 def _fresh(unit: Unit, lessons) -> Proof:
