@@ -174,7 +174,7 @@ def test_another_limit_is_refused_and_nothing_is_lost(attempt, answer):
 def test_the_till_hears_of_each_refusal(attempt, answer):
     open_shop_ourselves(attempt)
 
-    refused, left = answer.run(lambda mine: (mine.take_orders(attempt.parameters(), orders(1, 10)), attempt.left_open())).value
+    refused, left = answer.run(lambda mine: (mine.take_orders(attempt.parameters(), one_by_one(attempt)), attempt.left_open())).value
 
     bodies = [body for body, _ in attempt.take("orders")]
     held = [number_of(body) for body in bodies]
@@ -301,6 +301,15 @@ def orders(first: int, last: int):
     """One order after the other."""
     for number in range(first, last + 1):
         yield {"id": number}
+
+
+def one_by_one(attempt):
+    """Ten orders, the sixth of which comes when the queue is known to be full: before that, a flood of unconfirmed ones would get in."""
+    for order in orders(1, 10):
+        if order["id"] == 6:
+            with contextlib.suppress(TimeoutError):
+                attempt.wait_until(lambda: attempt.depth("orders") >= 4, within=2)
+        yield order
 
 
 def put(attempt, queue: str, *numbers: int) -> list[bool]:
