@@ -1,0 +1,55 @@
+"""Exercise 2.1, solved: four needs, four exchanges.
+
+Brief  docs/module_2_core_concepts/exercises/ex_01_exchange_types.md
+Walk   solutions/module_2_core_concepts/ex_01_exchange_types.ipynb
+"""
+
+import pika
+
+DESKS = ("packing", "returns", "gifts")
+PATTERNS = {"orders.europe": "europe.#", "orders.placed": "*.*.placed", "orders.gifts": "#.gift"}
+HEADERS = {
+    "parcels.air": {"x-match": "all", "express": "yes", "size": "small"},
+    "parcels.fragile": {"x-match": "any", "glass": "yes", "antique": "yes"},
+}
+
+
+def set_up(parameters):
+    """Declare the shop's exchanges and queues, and bind them so that each message reaches the queues that it is for, and no others.
+
+    ``jobs`` passes a message to one desk: the routing key ``packing`` leads to the queue ``desk.packing``, ``returns`` to ``desk.returns``,
+    and ``gifts`` to ``desk.gifts``. Any other key leads nowhere.
+
+    ``notices`` passes each message to all three desks, whatever its routing key.
+
+    ``orders`` looks at the words of the routing key, which are region, country, event, and sometimes more:
+
+    * ``orders.europe`` gets each message whose first word is ``europe``;
+    * ``orders.placed`` gets each message with exactly three words, of which the third is ``placed``;
+    * ``orders.gifts`` gets each message whose last word is ``gift``, however many stand before it.
+
+    ``parcels`` looks at the headers, whatever the routing key:
+
+    * ``parcels.air`` gets each message with ``express`` "yes" and ``size`` "small";
+    * ``parcels.fragile`` gets each message with ``glass`` "yes", or ``antique`` "yes", or both.
+
+    Exchanges and queues survive a restart of RabbitMQ, and stay when their consumers go. The function is called each morning: what is there
+    stays as it is, and so do the messages in it. It leaves no connection open.
+
+    Args:
+        parameters: The ``pika.ConnectionParameters`` to connect with.
+    """
+    with pika.BlockingConnection(parameters) as connection:
+        channel = connection.channel()
+        # Declaring and binding say what should be there: said again tomorrow, they change nothing.
+        for exchange, kind in {"jobs": "direct", "notices": "fanout", "orders": "topic", "parcels": "headers"}.items():
+            channel.exchange_declare(exchange=exchange, exchange_type=kind, durable=True)
+        for queue in (*(f"desk.{desk}" for desk in DESKS), *PATTERNS, *HEADERS):
+            channel.queue_declare(queue=queue, durable=True)
+        for desk in DESKS:
+            channel.queue_bind(queue=f"desk.{desk}", exchange="jobs", routing_key=desk)
+            channel.queue_bind(queue=f"desk.{desk}", exchange="notices")
+        for queue, pattern in PATTERNS.items():
+            channel.queue_bind(queue=queue, exchange="orders", routing_key=pattern)
+        for queue, headers in HEADERS.items():
+            channel.queue_bind(queue=queue, exchange="parcels", routing_key="", arguments=headers)
