@@ -52,8 +52,8 @@ def _line(row: Row, runs: list[dict]) -> str:
     after = " after" if row.after else ""
     limit = "" if summed["limit"] is None else f"{summed['limit']:g} s{after}"
     held = sum(one["verdict"] == HELD for one in runs)
-    figures = (len(runs), f"{sum(one['sent'] for one in runs):,}", summed["lost"], summed["unexpected"], summed["duplicated"])
-    return f"| {row.title} | {' | '.join(map(str, figures))} | {summed['gap']:.1f} s{after} | {limit} | {held} of {len(runs)} |"
+    figures = (len(runs), sum(one["sent"] for one in runs), summed["lost"], summed["unexpected"], summed["duplicated"])
+    return f"| {row.title} | {' | '.join(f'{figure:,}' for figure in figures)} | {summed['gap']:.1f} s{after} | {limit} | {held} of {len(runs)} |"
 
 
 def _why(run: dict) -> str:
