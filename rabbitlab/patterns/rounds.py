@@ -12,19 +12,37 @@ GRUDGE = 60.0  # seconds for which a node that failed is tried after the others
 
 
 class Failures:
-    """Which nodes have failed of late. A paused node takes a connection and answers nothing, which costs whoever tries it seconds."""
+    """Which nodes have failed of late. A paused node takes a connection and answers nothing, which costs whoever tries it seconds.
+
+    The first one to fail is the likely culprit. Those that failed after it may be well: as long as its queues have no new leader, they pass
+    on to it what they are told, and have no answer either.
+    """
 
     def __init__(self) -> None:
-        self._at: dict[str, float] = {}
+        self._first: dict[str, float] = {}
+        self._latest: dict[str, float] = {}
 
     def add(self, node: str) -> None:
         """Its connection was lost, or could not be made."""
-        self._at[node] = time.monotonic()
+        now = time.monotonic()
+        if not self._recent(node, now):
+            self._first[node] = now
+        self._latest[node] = now
 
     def last(self, nodes: list[Parameters]) -> list[Parameters]:
-        """The nodes in their order, those that have failed of late after the others, the latest at the end."""
-        since = time.monotonic() - GRUDGE
-        return sorted(nodes, key=lambda node: max(since, self._at.get(address(node), since)))
+        """The nodes in their order; those that have failed of late after the others, the latest and then the first of them at the end."""
+        now = time.monotonic()
+        recent = [address(node) for node in nodes if self._recent(address(node), now)]
+        culprit = min(recent, key=self._first.__getitem__, default="")
+
+        def rank(node: Parameters) -> tuple[bool, float]:
+            failed = address(node) in recent
+            return address(node) == culprit, self._latest[address(node)] if failed else 0.0
+
+        return sorted(nodes, key=rank)
+
+    def _recent(self, node: str, now: float) -> bool:
+        return now - self._latest.get(node, now - 2 * GRUDGE) < GRUDGE
 
 
 class Rounds:
