@@ -20,8 +20,9 @@ def lay_out(parameters, table):
             channel.exchange_declare(exchange=exchange, exchange_type=kind, durable=True, arguments=alternate)
         channel.queue_declare(queue="returns.lost", durable=True, arguments=CLASSIC)
         channel.queue_bind(queue="returns.lost", exchange="returns.unrouted")
-        for key, desk in table.items():
+        for desk in set(table.values()):
             channel.queue_delete(queue=desk)
+        for key, desk in table.items():
             channel.queue_declare(queue=desk, durable=True, arguments=CLASSIC)
             channel.queue_bind(queue=desk, exchange="returns", routing_key=key)
 
