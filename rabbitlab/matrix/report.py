@@ -53,7 +53,8 @@ def _line(row: Row, runs: list[dict]) -> str:
     limit = "" if summed["limit"] is None else f"{summed['limit']:g} s{after}"
     held = sum(one["verdict"] == HELD for one in runs)
     figures = (len(runs), sum(one["sent"] for one in runs), summed["lost"], summed["unexpected"], summed["duplicated"])
-    return f"| {row.title} | {' | '.join(f'{figure:,}' for figure in figures)} | {summed['gap']:.1f} s{after} | {limit} | {held} of {len(runs)} |"
+    counts = " | ".join(f"{figure:,}" for figure in figures)
+    return f"| {row.title} | {counts} | {summed['gap']:.1f} s{after} | {limit} | {held} of {len(runs)} |"
 
 
 def _why(run: dict) -> str:
