@@ -66,11 +66,8 @@ def needed(path: Path) -> str:
 @contextmanager
 def prometheus() -> Iterator[None]:
     """Be the only one who has files of one's own in Prometheus. To be taken before a turn on the cluster, never after it."""
-    held = _take("prometheus.lock")
-    try:
+    with _closing(_take("prometheus.lock")):
         yield
-    finally:
-        os.close(held)
 
 
 @contextmanager
@@ -80,11 +77,8 @@ def healing() -> Iterator[None]:
     Raises:
         Mendable: another process breaks or heals it for too long.
     """
-    held = take_healing()
-    try:
+    with _closing(take_healing()):
         yield
-    finally:
-        os.close(held)
 
 
 def take_healing() -> int:
@@ -134,17 +128,8 @@ def _turn(kind: str) -> Iterator[None]:
 def _enter(kind: str) -> None:
     """Take the turn. Who waits for the exclusive one holds the gate meanwhile, so that newcomers do not keep it waiting for ever."""
     global _depth, _descriptor
-    STATE.mkdir(exist_ok=True)
-    gate = os.open(STATE / "cluster.gate", os.O_RDWR | os.O_CREAT, 0o666)
-    lock = os.open(STATE / "cluster.lock", os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        _wait_for(gate, fcntl.LOCK_EX)
-        _wait_for(lock, fcntl.LOCK_EX if kind == EXCLUSIVE else fcntl.LOCK_SH)
-    except BaseException:
-        os.close(lock)
-        raise
-    finally:
-        os.close(gate)
+    with _closing(_take("cluster.gate")):
+        lock = _take("cluster.lock", fcntl.LOCK_EX if kind == EXCLUSIVE else fcntl.LOCK_SH)
     with _guard:
         _descriptor, _depth = lock, 1
         os.environ[INHERITED] = kind
@@ -161,11 +146,19 @@ def _leave() -> None:
             _descriptor = -1
 
 
-def _take(name: str, within: float = math.inf) -> int:
+@contextmanager
+def _closing(descriptor: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _take(name: str, operation: int = fcntl.LOCK_EX, within: float = math.inf) -> int:
     STATE.mkdir(exist_ok=True)
     taken = os.open(STATE / name, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        _wait_for(taken, fcntl.LOCK_EX, within)
+        _wait_for(taken, operation, within)
     except BaseException:
         os.close(taken)
         raise

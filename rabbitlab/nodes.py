@@ -34,6 +34,7 @@ NODES = (
     Node("rabbit2", amqp=5673, management=15673, metrics=15693),
     Node("rabbit3", amqp=5674, management=15674, metrics=15694),
 )
+BY_NAME = {node.name: node for node in NODES}
 LOAD_BALANCER_PORT = 5670
 TLS_PORT = 5671  # profile tls
 PROMETHEUS_PORT = 9090  # profile monitoring, as the next two

@@ -12,6 +12,7 @@ from rabbitlab.audit import asking, reading
 from rabbitlab.audit.checklist import ITEMS
 from rabbitlab.nodes import ALERTMANAGER_PORT, HOST, NODES, PROMETHEUS_PORT, TLS_MANAGEMENT_PORT, TLS_METRICS_PORT
 from rabbitlab.units import ROOT
+from tests import needs
 
 pytestmark = pytest.mark.cluster
 pytest_plugins = ["tests.rooms"]
@@ -43,11 +44,6 @@ def watcher(room):
     yield name
     del os.environ["WATCH_PASSWORD"]
     broker.api(broker.path("users", name), "DELETE")
-
-
-def missing(mend):
-    """What a profile would bring is not there: in CI, where all of them run, that is a failure."""
-    pytest.fail(mend) if os.environ.get("CI") else pytest.skip(mend)
 
 
 def told(condition, what):
@@ -286,7 +282,7 @@ def test_only_get_reaches_the_cluster(room, monkeypatch):
 def auditor():
     """An administrator of the node that speaks TLS, for as long as the tests run."""
     if not cluster.containers().get(certificates.SERVICE):
-        missing("the node that speaks TLS does not run: ./lab up --tls")
+        needs.missing("the node that speaks TLS does not run: ./lab up --tls")
     name = "auditor-of-a-test"
 
     def ctl(*words):
@@ -348,7 +344,7 @@ class TestPrometheus:
     @pytest.fixture(autouse=True)
     def running(self):
         if not ports.taken(PROMETHEUS_PORT):
-            missing("Prometheus does not run: ./lab up --monitoring")
+            needs.missing("Prometheus does not run: ./lab up --monitoring")
 
     def test_its_rules_targets_and_alertmanager_are_seen(self, room):
         told(lambda: audited(room.vhost)["monitoring"].verdict.value == "pass", "Prometheus to have asked each node")

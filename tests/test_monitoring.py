@@ -4,7 +4,6 @@ Grafana cannot be had everywhere, and draws only what Prometheus answers: so the
 """
 
 import json
-import os
 import re
 from functools import partial
 from urllib.request import urlopen
@@ -17,6 +16,7 @@ from rabbitlab import broker, cluster, engine, faults
 from rabbitlab.grading.prometheus import Prometheus
 from rabbitlab.nodes import ALERTMANAGER_PORT, HOST, NODES
 from rabbitlab.units import ROOT
+from tests import needs
 
 pytest_plugins = ["tests.rooms"]
 on_the_cluster = pytest.mark.cluster
@@ -100,8 +100,8 @@ CASES = {
 def prometheus():
     """Prometheus, when it runs; in CI its absence is a failure."""
     running = cluster.containers().get("prometheus")
-    if not (running and running.state == "running") and not os.environ.get("CI"):
-        pytest.skip("Prometheus does not run. Start it with: ./lab up --monitoring")
+    if not (running and running.state == "running"):
+        needs.missing("Prometheus does not run. Start it with: ./lab up --monitoring")
     Prometheus.need()
     return Prometheus("test_monitoring")
 

@@ -1,7 +1,6 @@
-"""Quiz 2 tells the truth: the form of its questions, and every answer played on the cluster."""
+"""Quiz 2 tells the truth: every answer is played on the cluster."""
 
 import contextlib
-import re
 import time
 
 import pika
@@ -9,28 +8,9 @@ import pytest
 
 from rabbitlab import broker, management
 from rabbitlab.grading import fresh_vhost
-from rabbitlab.units import ROOT
 
-PAGE = ROOT / "docs" / "module_2_core_concepts" / "quiz_module_2.md"
-QUESTIONS = re.findall(r"<quiz>\n(.*?)</quiz>", PAGE.read_text(), re.S)
 CLASSIC, QUORUM, STREAM = ({"x-queue-type": kind} for kind in ("classic", "quorum", "stream"))
 errors = pika.exceptions
-
-
-@pytest.mark.parametrize("question", QUESTIONS, ids=range(1, len(QUESTIONS) + 1))
-class TestForm:
-    def test_each_option_but_the_first_right_one_is_explained(self, question):
-        """The right answers stand in bold at the top of the explanation; the list below takes the options one by one."""
-        options = re.findall(r"^- \[[x ]\] ", question, re.M)
-        explained = re.findall(r"^- \*", question, re.M)
-        blanks = re.findall(r"\[\[[^\]]+\]\]", question)
-        assert len(explained) >= (len(options) - 1 if options else len(blanks))
-        assert re.search(r"^\*\*.+", question, re.M), "no answer in bold"
-
-    def test_no_blank_loses_its_input(self, question):
-        """mkdocs-quiz draws no input where a blank stands in backticks, and takes two brackets in code for a blank."""
-        for span in re.findall(r"```.*?```|`[^`\n]*`", question, re.S):
-            assert "[[" not in span
 
 
 class Shop:

@@ -7,7 +7,7 @@ from rabbitlab import containers, wholeness
 from rabbitlab.faults.fault import Fault, made
 from rabbitlab.faults.nodes import sees, silent, takes_connections
 from rabbitlab.healing import menders
-from rabbitlab.nodes import NODES, Node
+from rabbitlab.nodes import BY_NAME, NODES, Node
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def partitioned(node: str) -> Iterator[Fault]:
         Mendable: as :func:`cut_off`.
     """
     (name,) = containers.known([node])
-    alone = next(known for known in NODES if known.name == name)
+    alone = BY_NAME[name]
     others = [known for known in NODES if known is not alone]
 
     def part() -> None:

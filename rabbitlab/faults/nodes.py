@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rabbitlab import containers, readiness, wholeness
 from rabbitlab.faults.fault import Fault, made
 from rabbitlab.healing import menders
-from rabbitlab.nodes import HOST, NODES
+from rabbitlab.nodes import BY_NAME, HOST, NODES
 
 PAUSED_WITHIN = 10  # seconds
 
@@ -103,7 +103,7 @@ def _pause(container) -> None:
 
 def takes_connections(name: str) -> bool:
     """Whether the AMQP port of a node takes a connection."""
-    port = next(node.amqp for node in NODES if node.name == name)
+    port = BY_NAME[name].amqp
     try:
         socket.create_connection((HOST, port), timeout=1).close()
     except OSError:

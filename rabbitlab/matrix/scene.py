@@ -17,7 +17,7 @@ from rabbitlab.ledger import CONFIRMED, DONE, SENT, STARTED, Ledger, Verdict
 from rabbitlab.matrix.program import Program
 from rabbitlab.matrix.row import MESSAGES, Row
 from rabbitlab.matrix.watch import Watch
-from rabbitlab.nodes import HOST, NODES
+from rabbitlab.nodes import BY_NAME, HOST, NODES
 from rabbitlab.proxy import Proxy
 
 QUEUE, DEAD = "orders", "orders.dead"
@@ -388,7 +388,7 @@ class Scene:
             When it was confirmed, if it was.
         """
         id, confirmed = f"probe-{secrets.token_hex(3)}", []
-        with Proxy(to=next(one.amqp for one in NODES if one.name == node)) as proxy:
+        with Proxy(to=BY_NAME[node].amqp) as proxy:
             asking = threading.Thread(target=self._probe, args=[id, proxy.port, confirmed], daemon=True)
             asking.start()
             yield confirmed

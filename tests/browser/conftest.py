@@ -16,6 +16,7 @@ import pytest
 
 from rabbitlab import browsers, ports
 from rabbitlab.units import ROOT, STATE
+from tests import needs
 
 SWITCHES = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
 SCREENSHOTS = STATE / "screenshots"
@@ -34,7 +35,7 @@ def chromium():
     program = browsers.path()
     if program is None:
         mend = f"Chromium is missing. Get it with: apt-get install chromium, or {sys.executable} -m playwright install chromium"
-        pytest.fail(mend) if os.environ.get("CI") else pytest.skip(mend)
+        needs.missing(mend)
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=SWITCHES)
