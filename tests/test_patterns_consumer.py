@@ -550,7 +550,7 @@ def test_connections_that_the_broker_closes_are_made_again(shop, room):
 
 
 @pytest.mark.cluster
-def test_a_node_that_falls_silent_is_left_for_another(shop):
+def test_a_node_that_falls_silent_is_left_for_another(shop, caplog):
     shop, notes = shop(), Notes()
     with Proxy(NODES[0].amqp) as silent:
         consumer = shop.consumer(notes, urls=[shop.url(silent.port)])
@@ -558,8 +558,7 @@ def test_a_node_that_falls_silent_is_left_for_another(shop):
         consumer._addresses = ResilientConsumer(shop.urls(), "orders", notes)._addresses  # the others
         silent.black_hole()
         began = time.monotonic()
-        until(lambda: not consumer.health.flowing, 40)
-        assert "has said nothing" in consumer.health.why
+        until(lambda: "has said nothing" in caplog.text, 40)  # another node is found within a moment: health may not be seen to change
         until(lambda: consumer.health.flowing, 40)
         assert time.monotonic() - began < 15 + slack(shop)
         silent.reset()  # until then the node took the first consumer for alive, and might send it messages
