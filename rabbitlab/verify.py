@@ -246,7 +246,7 @@ def _marked(unit: Unit, what: str, answer: Path, judge: Callable[[dict], str]) -
 def _first_feedback(got: dict) -> str:
     for check in got["checks"]:
         if check["outcome"] == "failed":
-            return f"{check['name']}: {check['feedback']}"
+            return f"{check['name']}: {check['feedback'] or got['broken']}"
     return got.get("output", got["verdict"])
 
 

@@ -1,5 +1,6 @@
 """What grading promises on the live cluster: a verdict for every way in which an answer can end, and a broker that is as before."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -7,7 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,7 +21,7 @@ from rabbitlab.grading.answer import Answer
 from rabbitlab.grading.attempt import Attempt
 from rabbitlab.grading.room import attempt_room, fresh_vhost, sweep
 from rabbitlab.grading.verdict import Late, Verdict
-from rabbitlab.nodes import NODES, Node
+from rabbitlab.nodes import HOST, NODES, Node
 from rabbitlab.units import ROOT
 
 pytestmark = pytest.mark.cluster
@@ -535,7 +538,44 @@ def test_it_goes_away(attempt, answer):
     assert done.returncode == 1
     assert "The cluster is not running. Start it with: ./lab up" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
-    assert json.loads((tmp_path / "r.json").read_text())["verdict"] == "no_cluster"
+    results = json.loads((tmp_path / "r.json").read_text())
+    assert (results["verdict"], results["broken"]) == ("no_cluster", "The cluster is not running. Start it with: ./lab up")
+
+
+@pytest.fixture
+def nodes(monkeypatch):
+    """Three nodes that answer the management API with what they are told to, one after the other."""
+    answers = []
+
+    class Asked(BaseHTTPRequestHandler):
+        def do_GET(self):
+            status, text = answers.pop(0) if len(answers) > 1 else answers[0]
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_):
+            pass
+
+    with contextlib.ExitStack() as stack:
+        made = [stack.enter_context(ThreadingHTTPServer((HOST, 0), Asked)) for _ in range(3)]
+        for server in made:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            stack.callback(server.shutdown)
+        ports = [server.server_port for server in made]
+        monkeypatch.setattr(management, "_order", [Node(f"rabbit{n}", amqp=1, management=port, metrics=1) for n, port in enumerate(ports)])
+        yield answers
+
+
+def test_nodes_that_cannot_answer_for_a_moment_are_asked_again(nodes):
+    nodes += [(500, b"a queue is being deleted")] * 4 + [(503, b"starting")] * 3 + [(200, b"[1]")]
+    assert management.call("GET", "queues") == [1]
+
+
+def test_nodes_that_cannot_answer_at_all_are_quoted(nodes):
+    nodes += [(500, b"no majority")]
+    with pytest.raises(Mendable, match=r"No node could answer GET /api/queues: 500 no majority\. .*\./lab doctor"):
+        management.call("GET", "queues", timeout=0.5)
 
 
 def test_a_signal_is_heard_wherever_it_arrives(tmp_path):

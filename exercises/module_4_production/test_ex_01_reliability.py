@@ -247,8 +247,9 @@ def open_shop(attempt) -> None:
 
 
 def declare_paid(attempt) -> None:
-    """The queue of paid orders."""
-    attempt.declare("paid", arguments={**QUORUM, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "paid.dropped"})
+    """The queue of paid orders. What it holds for a consumer whose node is dead it holds for 2 s, and not for 60 as by default."""
+    dropped = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "paid.dropped"}
+    attempt.declare("paid", arguments={**QUORUM, **dropped, "x-consumer-disconnected-timeout": 2000})
 
 
 def orders(count: int, start: int = 1) -> list[dict]:

@@ -7,6 +7,7 @@ A connection is opened for each call, so that forked processes share none.
 import base64
 import http.client
 import json
+import time
 from urllib.parse import quote
 
 from rabbitlab.errors import Mendable
@@ -44,21 +45,30 @@ def call(method: str, *path: str, body: object = None, timeout: float = 5) -> ob
         Refused: the node answered with an error.
         Mendable: no node answers.
     """
-    last = None
-    for node in list(_order):
-        try:
-            answer = _ask(node, method, _url(path), body, timeout)
-        except (OSError, http.client.HTTPException) as error:
-            last = error
-            continue
-        _order.remove(node)
-        _order.insert(0, node)
-        return answer
-    if isinstance(last, TimeoutError):
-        raise Mendable(f"No node has answered within {timeout:.0f} s, though some are there. To see what is wrong: ./lab doctor") from last
-    from rabbitlab.cluster import NOT_RUNNING
+    began = time.monotonic()
+    while True:
+        errors = []
+        for node in list(_order):
+            try:
+                answer = _ask(node, method, _url(path), body, timeout)
+            except (OSError, http.client.HTTPException) as error:
+                errors.append(error)
+                continue
+            _order.remove(node)
+            _order.insert(0, node)
+            return answer
+        there = [error for error in errors if not isinstance(error, ConnectionRefusedError)]
+        if not there or time.monotonic() - began > timeout:
+            break
+        time.sleep(0.2)  # nodes that start, or that change what was asked for at this moment, say 500 or hang up
+    if not there:
+        from rabbitlab.cluster import NOT_RUNNING
 
-    raise Mendable(NOT_RUNNING) from last
+        raise Mendable(NOT_RUNNING) from errors[-1]
+    if isinstance(there[-1], TimeoutError):
+        raise Mendable(f"No node has answered within {timeout:.0f} s, though some are there. To see what is wrong: ./lab doctor") from there[-1]
+    said = " ".join(str(there[-1]).split())[:300]
+    raise Mendable(f"No node could answer {method} {_url(path)}: {said}. To see what is wrong: ./lab doctor") from there[-1]
 
 
 def vhosts() -> dict[str, str]:

@@ -43,7 +43,7 @@ class Results:
         kept: Files of this attempt that the learner should see first, one sentence each: "Timeline of the run: .lab/...".
         printed: What the answer printed in the check that failed.
         seconds: From the start of the run, or the end of the grader before, to the end of the last check.
-        broken: pytest's report of a grader that stumbled.
+        broken: pytest's report of a grader that stumbled, or the sentence that says why nothing could be judged.
     """
 
     key: str

@@ -52,7 +52,7 @@ class Screen:
             self._writer.line()
         if results.verdict == "not_started":
             self._writer.line(failed[0].feedback[0], bold=True)
-        elif results.broken:
+        elif results.verdict == "broken":
             self._writer.line(results.broken)
             self._writer.line("The check itself stumbled: that is the course's mistake and not yours.", red=True)
         else:

@@ -178,7 +178,8 @@ class Grading:
         check.outcome = outcomes.FAILED
         told = of_assertion(error) if isinstance(error, AssertionError) else None
         if isinstance(error, Mendable):  # the cluster went away in the middle
-            results.verdict, self._sentence, report.longrepr = "no_cluster", str(error), str(error)
+            results.verdict, results.broken = "no_cluster", str(error)
+            self._sentence = report.longrepr = str(error)
             return
         if isinstance(error, Verdict):
             results.verdict, told = error.kind, error.feedback

@@ -92,7 +92,8 @@ def declare_topology(channel: BlockingChannel, queue: str, retries: Retries = US
     it changes nothing. No message leaves a queue before the next one has it (at-least-once dead lettering, which needs
     ``reject-publish``); so a message may be there twice, and a full queue refuses.
 
-    A quorum queue keeps the messages of a consumer that it cannot reach for 60 s before it gives them to another. Pass
+    A quorum queue keeps the messages of a consumer that it cannot reach for 60 s before it gives them to another, also some that came
+    while the consumer's node was dying. Pass
     ``arguments={"x-consumer-disconnected-timeout": 3000}``, in milliseconds, where that is too long; and ``x-consumer-timeout`` above
     the longest that a handler takes, 30 minutes unless given.
 
