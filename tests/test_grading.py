@@ -574,7 +574,7 @@ def test_nodes_that_cannot_answer_for_a_moment_are_asked_again(nodes):
 
 def test_nodes_that_cannot_answer_at_all_are_quoted(nodes):
     nodes += [(500, b"no majority")]
-    with pytest.raises(Mendable, match=r"No node could answer GET /api/queues: 500 no majority\. .*\./lab doctor"):
+    with pytest.raises(Mendable, match=r"No node has answered GET /api/queues but by: 500 no majority, .*\./lab doctor"):
         management.call("GET", "queues", timeout=0.5)
 
 

@@ -65,10 +65,9 @@ def call(method: str, *path: str, body: object = None, timeout: float = 5) -> ob
         from rabbitlab.cluster import NOT_RUNNING
 
         raise Mendable(NOT_RUNNING) from errors[-1]
-    if isinstance(there[-1], TimeoutError):
-        raise Mendable(f"No node has answered within {timeout:.0f} s, though some are there. To see what is wrong: ./lab doctor") from there[-1]
     said = " ".join(str(there[-1]).split())[:300]
-    raise Mendable(f"No node could answer {method} {_url(path)}: {said}. To see what is wrong: ./lab doctor") from there[-1]
+    told = f"within {timeout:.0f} s" if isinstance(there[-1], TimeoutError) else f"{method} {_url(path)} but by: {said}"
+    raise Mendable(f"No node has answered {told}, though some are there. To see what is wrong: ./lab doctor") from there[-1]
 
 
 def vhosts() -> dict[str, str]:
