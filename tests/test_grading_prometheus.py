@@ -1,5 +1,6 @@
 """What a grader loads into Prometheus is gone afterwards, however it ends; and what Prometheus says against it can be read."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -70,6 +71,11 @@ class TestLive:
             other.load(SCRAPE.replace("nobody", "other"), RULES.replace("name: nobody", "name: other"))
             with pytest.raises(Mendable, match=r"test\.other\.rules\.yml"):
                 mine.load(SCRAPE, RULES)
+
+    def test_another_copy_of_the_course_is_told_that_its_files_are_not_read(self, mine, monkeypatch, tmp_path):
+        monkeypatch.setattr(prometheus, "ROOT", tmp_path)
+        with pytest.raises(Mendable, match=rf"another copy of the course \({re.escape(str(ROOT))}\).*\./lab up --monitoring"):
+            Prometheus.need()
 
     def test_it_sees_nothing_while_it_looks_away_and_a_killed_run_does_not_keep_it_so(self, mine):
         from rabbitlab import containers

@@ -50,7 +50,7 @@ class Prometheus:
 
     @staticmethod
     def need() -> None:
-        """Raise Mendable, with the command that starts them, where Prometheus or Alertmanager does not answer."""
+        """Raise Mendable, with the command that mends it, where Prometheus or Alertmanager does not answer, or is another copy's."""
         from rabbitlab import containers
 
         if containers.state("prometheus") == "paused":  # by a run that was killed while Prometheus looked away
@@ -61,6 +61,9 @@ class Prometheus:
             ready = False
         if not ready:
             raise Mendable(NOT_RUNNING)
+        made_in = containers.of("prometheus").labels["com.docker.compose.project.working_dir"]
+        if Path(made_in).resolve() != ROOT:
+            raise Mendable(f"Prometheus reads the files of another copy of the course ({made_in}). To let it read yours: ./lab up --monitoring")
 
     def complaint(self, kind: str, text: str) -> str:
         """What Prometheus' own checker says of a file, in one line; nothing when it has nothing to say.

@@ -68,7 +68,7 @@ class _Line:
         self._connection = None
 
     def publish(self, order):
-        if self._connection is None or self._connection.is_closed:
+        if self._connection is None or not self._connection.is_open:
             self._connection = pika.BlockingConnection(self._parameters)
             self._channel = self._connection.channel()
             self._channel.confirm_delivery()
