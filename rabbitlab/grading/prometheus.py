@@ -63,7 +63,8 @@ class Prometheus:
             raise Mendable(NOT_RUNNING)
         made_in = containers.of("prometheus").labels["com.docker.compose.project.working_dir"]
         if Path(made_in).resolve() != ROOT:
-            raise Mendable(f"Prometheus reads the files of another copy of the course ({made_in}). To let it read yours: ./lab up --monitoring")
+            another = f"another copy of the course ({made_in})"
+            raise Mendable(f"Prometheus reads the files of {another}. To let it read yours: ./lab up --monitoring")
 
     def complaint(self, kind: str, text: str) -> str:
         """What Prometheus' own checker says of a file, in one line; nothing when it has nothing to say.
