@@ -31,6 +31,7 @@ _TOP = '<div data-notebook=""></div>'
 _ICON = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M5 2h13a2 2 0 0 1 2 2v16a2 2 0 0 1-2 2H5zm5 6v8l6-4z"/></svg>'
 
 _serving = False
+_stale: set[units.Unit] = set()  # their notebooks are not as their pages say: of the outputs, those are shown that still belong to a cell
 
 
 def on_startup(command: str, dirty: bool) -> None:
@@ -68,7 +69,8 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     if unit is None:
         return html
     page.title = f"{pages.number(unit)} {page.title}" if unit.kind == "lesson" else page.title
-    for index, cell in enumerate(notebook.code_cells(building.built(unit)[0])):
+    recorded = building.built(unit)[0] if unit in _stale else notebook.read(unit.notebook)
+    for index, cell in enumerate(notebook.code_cells(recorded)):
         html = html.replace(_PLACE.format(index), "".join(shown(output) for output in sanitize.outputs(cell.outputs)))
     return html.replace(_TOP, _download(unit, page, files))
 
@@ -112,11 +114,14 @@ def _notebook_uri(page_uri: str) -> str:
 
 
 def _refuse_stale(lessons: list[units.Unit]) -> None:
-    found = [finding for unit in lessons for finding in checking.findings(unit)]
-    if found and not _serving:
-        raise PluginError(checking.described(found))
-    if found:
-        log.info("Some outputs are left out:\n%s", checking.described(found))
+    findings = {unit: checking.findings(unit) for unit in lessons}
+    _stale.clear()
+    _stale.update(unit for unit, found in findings.items() if found)
+    told = checking.described([finding for found in findings.values() for finding in found])
+    if _stale and not _serving:
+        raise PluginError(told)
+    if _stale:
+        log.info("Some outputs are left out:\n%s", told)
 
 
 def _marked(markdown: str, with_outputs: bool) -> str:

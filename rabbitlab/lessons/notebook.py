@@ -37,13 +37,10 @@ def from_page(unit: Unit) -> NotebookNode:
     cells, seen = [], {}
     for cell in read.cells:
         source = cell.source if cell.cell_type == "code" else as_notebook_prose(cell.source.strip("\n"), unit)
-        made = nbformat.v4.new_code_cell(source) if cell.cell_type == "code" else nbformat.v4.new_markdown_cell(source)
-        if tags := cell.metadata.get("tags"):
-            made.metadata["tags"] = list(tags)
-        made["id"] = _cell_id(unit, cell.cell_type, cell.source, seen)
-        cells.append(made)
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata=nbformat.from_dict(METADATA))
-    notebook.nbformat_minor = 5
+        tags = {"tags": list(cell.metadata["tags"])} if cell.metadata.get("tags") else {}
+        made = {"cell_type": cell.cell_type, "id": _cell_id(unit, cell.cell_type, cell.source, seen), "metadata": tags, "source": source}
+        cells.append(made | ({"execution_count": None, "outputs": []} if cell.cell_type == "code" else {}))
+    notebook = nbformat.from_dict({"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5})
     _refuse_other_cells(unit, notebook, text)
     return notebook
 
