@@ -116,7 +116,7 @@ def test_an_order_goes_by_the_words_of_its_key(attempt, answer):
         attempt,
         ORDERS,
         rule="For a topic exchange a key is words with dots between. In a binding's pattern `*` stands for one word, no more and no less, "
-        "and `#` for any number, none included. To the other types both are letters like any.",
+        "and `#` for any number, or none. To the other types both are letters like any.",
         look="Lesson 2.2, exchanges: topic; your three patterns; ./lab hint 2/ex_01",
     )
 
