@@ -13,6 +13,7 @@ ROOM = {"most_views": 3, "most_orders": 4, "offer_seconds": 60}
 OFFER = 0.8  # seconds that an offer is good, where we wait for its end
 EARLY = 0.03  # seconds: RabbitMQ counts whole milliseconds, and so do we
 LATE = 4  # seconds after which an offer should be gone, on a machine with much else to do
+TRIES = 5  # offers, until one is looked at in time
 LITTLE_LATE = 2  # orders that a quorum queue may take above its limit
 LESSON = "Lesson 2.3, 'A full queue has two ways to go on'"
 LIFETIME = "Lesson 2.3, 'A weight that nobody has read in time'"
@@ -86,9 +87,12 @@ def test_an_offer_is_good_for_its_time(attempt, answer):
     open_shop(attempt, answer, offer_seconds=OFFER)
     put(attempt, "views", 1)
     put(attempt, "orders", 1)
-    came = time.monotonic()
-    put(attempt, "offers", 1)
-    gone = wait_for_the_end(attempt, came)
+    for _ in range(TRIES):
+        came = time.monotonic()
+        put(attempt, "offers", 1)
+        waited, gone = wait_for_the_end(attempt, came)
+        if waited or not gone or gone - came < OFFER - EARLY:
+            break  # otherwise we looked so late that an offer of any age would have been gone
 
     saw = f"offer_seconds was {OFFER}."
     assert attempt.exists("offers"), feedback(
@@ -352,17 +356,19 @@ def number_of(body: bytes):
     return order["id"] if isinstance(order, dict) and set(order) == {"id"} else None
 
 
-def wait_for_the_end(attempt, came: float) -> float | None:
-    """When the offer was seen to be gone; None where it stays. It asks the queue nothing that would count as a use of it."""
+def wait_for_the_end(attempt, came: float) -> tuple[bool, float | None]:
+    """Whether the offer was seen, and when it was seen to be gone, None where it stays. Nothing here counts as a use of the queue."""
+    waited = False
     while time.monotonic() - came < LATE:
         found = [queue for queue in attempt.queues() if queue["name"] == "offers"]
         if not found:
-            return time.monotonic()
+            return waited, time.monotonic()
         ready = found[0]["messages_ready"] if found[0]["type"] == "classic" else attempt.depth("offers")
         if ready == 0:
-            return time.monotonic()
+            return waited, time.monotonic()
+        waited = True
         time.sleep(0.02)
-    return None
+    return waited, None
 
 
 def told(found: list) -> str:
