@@ -282,6 +282,8 @@ def test_feedback_points_at_sections_that_are_there(file):
     for reference, module, lesson, heading in re.findall(pattern, file.read_text()):
         (page,) = ROOT.glob(f"docs/module_{module}_*/{'reference_' if reference else ''}{int(lesson):02}_*.md")
         assert heading in headings(page), f"{file.name} points at {module}.{lesson}, {heading!r}"
+    vague = re.findall(r"[Ll]esson \d\.\d, (?!\\?'|the table|its first lines).*", file.read_text())
+    assert not vague, f"{file.name} points at no section by its heading: {vague}"
 
 
 def test_an_ordinary_pytest_run_loads_nothing_of_the_grader(tmp_path):

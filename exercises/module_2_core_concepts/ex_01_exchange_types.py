@@ -30,5 +30,5 @@ def set_up(parameters):
     Args:
         parameters: The ``pika.ConnectionParameters`` to connect with.
     """
-    # TODO: one need first, jobs: an exchange, three queues, three bindings. Then ask ./lab check what it thinks.
+    # TODO: declare the four exchanges and the eight queues, and ask ./lab check what it thinks. Then bind need after need, jobs first.
     raise NotImplementedError

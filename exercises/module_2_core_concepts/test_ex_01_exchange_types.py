@@ -10,6 +10,7 @@ EXCHANGES = ("jobs", "notices", "orders", "parcels")
 DESKS = ("desk.packing", "desk.returns", "desk.gifts")
 QUEUES = (*DESKS, "orders.europe", "orders.placed", "orders.gifts", "parcels.air", "parcels.fragile")
 BRIEF = "The docstring of your file"
+TYPES = "Lesson 2.2, the table of types in 'The exchanges that were there before us'"
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def test_everything_is_there(attempt, answer):
     assert not missing, feedback(
         saw=f"set_up() has returned, and there is no exchange {named(missing)}; of yours there {named_or_none(there)}.",
         rule="An exchange is there once it is declared, in the virtual host of the connection, under exactly this name.",
-        look=f"{BRIEF}; lesson 2.2, exchanges; ./lab hint 2/ex_01",
+        look=f"{BRIEF}; lesson 2.2, 'A desk without an arrow gets nothing'; ./lab hint 2/ex_01",
     )
     missing = not_there(attempt)
     assert not missing, feedback(
@@ -94,7 +95,7 @@ def test_a_job_reaches_one_desk(attempt, answer):
         JOBS,
         rule="What an exchange does with the routing key is decided by its type: it compares the whole key, or its words, or does not "
         "look at it.",
-        look="Lesson 2.2, exchanges: the four types; the keys in your bindings; ./lab hint 2/ex_01",
+        look=f"{TYPES}; the keys in your bindings; ./lab hint 2/ex_01",
     )
 
 
@@ -105,7 +106,7 @@ def test_a_notice_reaches_every_desk(attempt, answer):
         attempt,
         NOTICES,
         rule="Each queue that is to get a copy needs a binding of its own; whether the key has to fit that binding is decided by the type.",
-        look="Lesson 2.2, exchanges: which type does not look at the key? ./lab hint 2/ex_01",
+        look=f"{TYPES}: which does not look at the key? ./lab hint 2/ex_01",
     )
 
 
@@ -116,8 +117,8 @@ def test_an_order_goes_by_the_words_of_its_key(attempt, answer):
         attempt,
         ORDERS,
         rule="For a topic exchange a key is words with dots between. In a binding's pattern `*` stands for one word, no more and no less, "
-        "and `#` for any number, none included. To the other types both are letters like any.",
-        look="Lesson 2.2, exchanges: topic; your three patterns; ./lab hint 2/ex_01",
+        "and `#` for any number, or none. To the other types both are letters like any.",
+        look="Lesson 2.2, 'Topic: the key is a pattern'; your three patterns; ./lab hint 2/ex_01",
     )
 
 
@@ -239,11 +240,11 @@ def come_and_go(attempt) -> None:
 
 
 def places(queues: list[str]) -> str:
-    """Queues in words."""
+    """Queues in words, and that these are all: which of them should not be there, or which is missing, is for the reader to say."""
     if not queues:
         return "no queue"
     told = [f"`{queue}`" + (f" {queues.count(queue)} times" if queues.count(queue) > 1 else "") for queue in dict.fromkeys(queues)]
-    return " and ".join([", ".join(told[:-1]), told[-1]]) if len(told) > 1 else told[0]
+    return (" and ".join([", ".join(told[:-1]), told[-1]]) if len(told) > 1 else told[0]) + ", and no other queue"
 
 
 def named(names) -> str:

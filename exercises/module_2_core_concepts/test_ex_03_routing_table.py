@@ -17,7 +17,9 @@ TABLE = {"small": A, "large": A, "damaged": B}
 SLOW = 0.04  # seconds that the answer's line takes in each direction, so that time passes between its calls
 BEFORE, AFTER = 20, 20  # messages that the till publishes before the move begins, and after it has ended
 PATIENCE = 10  # seconds for what takes one, on a machine with nothing else to do
-LESSON = "Lesson 2.4, bindings"
+PATTERNS = "Lesson 2.4, 'Say which questions a desk wants'"
+UNBIND = "Lesson 2.4, 'Unbind while questions keep coming'"
+STAND_IN = "Lesson 2.4, 'Catch what nobody wants'"
 
 
 def test_each_return_reaches_its_desk(attempt, answer):
@@ -28,7 +30,7 @@ def test_each_return_reaches_its_desk(attempt, answer):
         assert seen[key] == {desk: 1}, feedback(
             saw=f"A return with the key `{key}` reached {places(seen[key])}.",
             rule="A message goes to each queue of which a binding fits, one copy to each. In a pattern `#` fits every key.",
-            look=f"{LESSON}; the docstring of your file; ./lab hint 2/ex_03",
+            look=f"{PATTERNS}; the docstring of your file; ./lab hint 2/ex_03",
         )
     publish_one(attempt, "small")
     lay_out(attempt, answer)
@@ -49,7 +51,7 @@ def test_a_key_that_is_not_in_the_table_is_kept(attempt, answer):
             saw=f"A return with the key `{key}`, which is not in the table, reached {places(seen[key])}.",
             rule="What fits no binding is confirmed and dropped, unless the publisher asks to be told, or the exchange was declared with "
             "another one to pass it on to.",
-            look=f"{LESSON}: the alternate exchange; ./lab hint 2/ex_03",
+            look=f"{STAND_IN}; ./lab hint 2/ex_03",
         )
 
 
@@ -75,7 +77,7 @@ def test_a_row_moves(attempt, answer):
     assert seen["small"] == {B: 1}, feedback(
         saw=f"`small` was moved from `{A}` to `{B}`. The next return with this key reached {places(seen['small'])}.",
         rule="Each binding stays until it is removed. To bind a queue adds a row, and takes none away.",
-        look=f"{LESSON}; ./lab hint 2/ex_03",
+        look=f"{UNBIND}; ./lab hint 2/ex_03",
     )
     for key, desk in (("large", A), ("damaged", B), ("smal", LOST)):
         assert seen[key] == {desk: 1}, feedback(
@@ -317,7 +319,7 @@ def judge(attempt, till: Till, saw: str) -> None:
         saw=f"{saw} Of {many} returns, {count(wrong['nowhere'])} in no queue.",
         rule="What is published while no binding fits goes to the alternate exchange, and nowhere if that has none that fits either. What "
         "is in a queue goes with the queue.",
-        look=f"Which bindings and which queues are there after each line of your program; {LESSON}; ./lab hint 2/ex_03",
+        look=f"Which bindings and which queues are there after each line of your program; {STAND_IN}; ./lab hint 2/ex_03",
     )
     assert not wrong["twice"], feedback(
         saw=f"{saw} Of {many} returns, {count(wrong['twice'])} in more than one place, or twice in one.",

@@ -73,6 +73,13 @@ ERRORS = (  # the first that fits
         406,
         "message size",
     ),
+    Rule(
+        "A kind of queue takes some arguments and not others, and each with values of its own kind.",
+        "Reference page of lesson 2.3, 'What each kind refuses'; the text after the number",
+        CHANNEL,
+        406,
+        "invalid arg",
+    ),
     Rule("406 PRECONDITION_FAILED: what was asked contradicts what is there.", "The text after the number", CHANNEL, 406),
     Rule("403 ACCESS_REFUSED: this user may not do that here.", "The name of the queue or exchange you use", CHANNEL, 403),
     Rule(
@@ -151,7 +158,11 @@ WAITING = (  # the first whose call stands in the line
         "start_consuming",
     ),
     Rule("consume() waits for the next message for ever, unless it was told how long.", "What ends your loop", ".consume("),
-    Rule("basic_get() returns at once, also from an empty queue.", "What ends the loop around it", "basic_get"),
+    Rule(
+        "basic_get() returns at once, also from an empty queue; each message that it takes costs a question and an answer.",
+        "What ends the loop around it, and how many messages it has to take",
+        "basic_get",
+    ),
     Rule("A program that sleeps reads and writes nothing meanwhile.", "What your program sleeps for, and how often", "sleep"),
     Rule(
         "BlockingConnection returns when RabbitMQ has accepted the connection, and raises when it has not.",
