@@ -4,11 +4,9 @@ import json
 
 import pika
 
-PATIENCE = 0.5  # seconds without a line
 
-
-def read(parameters, first=0, source=None):
-    """Read the stream ``logs.archive`` from the offset *first*, until nothing has come for half a second. The lines stay there.
+def read(parameters, first=0, source=None, idle=1.0):
+    """Read the stream ``logs.archive`` from the offset *first*, until none has come for *idle* seconds. The lines stay there.
 
     A copy, which has the ``message_id`` of a line that was read before it, is left out.
 
@@ -16,6 +14,7 @@ def read(parameters, first=0, source=None):
         parameters: The ``pika.ConnectionParameters`` to connect with.
         first: The offset to begin at; 0 is the first line of all.
         source: Only lines of this source; None for all.
+        idle: Seconds without a line after which to return.
 
     Returns:
         The lines, a list of dicts, in the order in which they were logged.
@@ -24,7 +23,7 @@ def read(parameters, first=0, source=None):
     with pika.BlockingConnection(parameters) as connection:
         channel = connection.channel()
         channel.basic_qos(prefetch_count=100)  # a stream gives nothing to a consumer that has not said how much it can bear
-        stream = channel.consume(queue="logs.archive", arguments={"x-stream-offset": first}, inactivity_timeout=PATIENCE)
+        stream = channel.consume(queue="logs.archive", arguments={"x-stream-offset": first}, inactivity_timeout=idle)
         for method, properties, body in stream:
             if method is None:
                 break

@@ -17,8 +17,9 @@ def log(parameters, source, lines):
     of the line has the same one, and no other line has, of whatever service and on whatever day. The message is persistent.
 
     When the connection is lost, open another one and send again what was not confirmed, with the same ``message_id``, and nothing else.
-    Give up, with pika's exception, at the fifth lost connection in a row, and at once when the login is refused. *lines* gives each line
-    once. However this function ends, it leaves no connection open.
+    Give up, with pika's exception, when for the fifth time in a row a connection was lost, or could not be opened, and no line was
+    confirmed in between; and at once when the login is refused. *lines* gives each line once. However this function ends, it leaves no
+    connection open.
 
     Args:
         parameters: The ``pika.ConnectionParameters`` to connect with.

@@ -4,15 +4,13 @@ import json
 
 import pika
 
-PATIENCE = 0.5  # seconds without a line
 
-
-def read(parameters, first=0, source=None):
+def read(parameters, first=0, source=None, idle=1.0):
     lines, seen = [], set()
     with pika.BlockingConnection(parameters) as connection:
         channel = connection.channel()
         channel.basic_qos(prefetch_count=100)  # a stream gives nothing to a consumer that has not said how much it can bear
-        stream = channel.consume(queue="logs.archive", inactivity_timeout=PATIENCE)
+        stream = channel.consume(queue="logs.archive", inactivity_timeout=idle)
         for method, properties, body in stream:
             if method is None:
                 break
