@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import socket
 import tempfile
 import time
 import uuid
@@ -14,7 +13,7 @@ import pika
 from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker, NackError
 
 from rabbitlab.grading import feedback, management
-from rabbitlab.proxy import TO_CLIENT, Proxy
+from rabbitlab.proxy import TO_BROKER, TO_CLIENT, Proxy
 
 HINT = "./lab hint 2/project"
 ALERTS, ARCHIVE, SCREEN, PAYMENTS = "logs.alerts", "logs.archive", "logs.screen", "logs.payments"
@@ -299,15 +298,17 @@ def test_a_service_knows_when_to_give_up(attempt, answer):
     )
     judge_end(error, "RabbitMQ refused user and password")
 
-    with Proxy(to=nobody_listens()) as line:
+    with Proxy(to=management.answering().amqp) as line:
+        line.cut(after=len(b"AMQP0091"), direction=TO_BROKER)  # so much for a greeting
         error = knock(attempt, answer, line, most=5)
     assert line.accepted == 5, feedback(
-        saw=f"Nobody answered, and your program knocked {line.accepted} times{' and would have gone on' * (line.accepted > 5)}.",
+        saw=f"Each connection was cut at its first word, and your program knocked {line.accepted} times"
+        f"{' and would have gone on' * (line.accepted > 5)}.",
         rule="A broker that does not answer may be back in seconds, or in hours. Who gives up at once loses lines for a moment's sake; who "
         "never does tells nobody that lines wait.",
         look="The docstring of service.log, where it speaks of giving up; " + HINT,
     )
-    judge_end(error, "Nobody answered")
+    judge_end(error, "Each connection was cut at its first word")
 
 
 def test_nothing_is_missed_when_the_watcher_is_killed(attempt, answer):
@@ -493,13 +494,6 @@ def knock(attempt, answer, line: Proxy, most: int, **overrides) -> BaseException
         running.kill()
         return None
     return running.wait().error
-
-
-def nobody_listens() -> int:
-    """A port at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def judge_end(error: BaseException | None, why: str) -> None:

@@ -1,7 +1,7 @@
 """Tries again for ever.
 
 Fails: test_a_service_knows_when_to_give_up
-Says: Nobody answered, and your program knocked
+Says: Each connection was cut at its first word, and your program knocked
 """
 
 from . import alerts, archive, service, topology
