@@ -1,0 +1,20 @@
+"""Somebody is told of each error."""
+
+
+def watch(parameters, notify, idle=1.0):
+    """Take each line out of ``logs.alerts``, oldest first, and tell somebody of it, until none has come for *idle* seconds.
+
+    Acknowledge a line when ``notify`` has returned, and no sooner; have at most one in hand. If ``notify`` raises, let the exception
+    through; the line is ready again then. A copy, which has the ``message_id`` of a line that this call has told of, is acknowledged and
+    told to nobody. However this function ends, it leaves no connection open and no line unacknowledged.
+
+    Args:
+        parameters: The ``pika.ConnectionParameters`` to connect with.
+        notify: Called with one line, a dict.
+        idle: Seconds without a line after which to return; None to go on for ever.
+
+    Returns:
+        The number of lines that somebody was told of.
+    """
+    # TODO: take one line, tell somebody, acknowledge.
+    raise NotImplementedError

@@ -1,0 +1,546 @@
+"""Project 2: the log aggregator."""
+
+import contextlib
+import json
+import os
+import tempfile
+import time
+import uuid
+from collections import Counter
+from multiprocessing import Event
+
+import pika
+from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker, NackError
+
+from rabbitlab.grading import feedback, management
+from rabbitlab.proxy import TO_BROKER, TO_CLIENT, Proxy
+
+HINT = "./lab hint 2/project"
+ALERTS, ARCHIVE, SCREEN, PAYMENTS = "logs.alerts", "logs.archive", "logs.screen", "logs.payments"
+KINDS = {ARCHIVE: "stream", ALERTS: "quorum", SCREEN: "classic", PAYMENTS: "quorum"}
+LEVELS = ("debug", "info", "warning", "error", "critical")
+PATIENCE = 40  # seconds for what takes one or two, on a machine with nothing else to do
+IDLE = 1.5  # seconds without a line after which the answer may go home; what it is to see is there before it comes
+A_MOMENT = 0.02  # seconds that notify takes
+SHARE = 15  # errors of each service in the last check
+
+
+def test_each_line_goes_where_it_belongs(attempt, answer):
+    lines = [(level, f"{level} it is") for level in LEVELS]
+
+    def day(mine):
+        p = attempt.parameters()
+        mine.topology.declare(p)
+        mine.topology.declare(p)
+        return [mine.service.log(p, source, iter(lines)) for source in ("till", "payments")]
+
+    logged = answer.run(day, within=PATIENCE).value
+    look_at_queues(attempt)
+
+    every = Counter(f"{source}.{level}" for source in ("till", "payments") for level in LEVELS)
+    expected = {
+        ALERTS: Counter(key for key in every if key.endswith(("error", "critical"))),
+        SCREEN: Counter(key for key in every if key.endswith(("warning", "error", "critical"))),
+        PAYMENTS: Counter(key for key in every if key.startswith("payments")),
+    }
+    for queue, keys in expected.items():
+        attempt.comes_true(lambda queue=queue, keys=keys: attempt.depth(queue) >= keys.total(), within=2)
+        held = attempt.take(queue)
+        found = Counter(key_of(body) for body, _ in held)
+        assert found == keys, feedback(
+            saw=f"`till` and `payments` each logged one line of every level. {queue} got {told(found)}.",
+            rule="A topic exchange passes a message to each queue of which a binding's pattern fits the key; one copy, however many fit.",
+            look="The docstring of topology.declare and that of service.log: who sets the key? Lesson 2.2, exchanges; " + HINT,
+        )
+        judge_messages(held)
+    found = Counter(key_of(body) for body, _ in stream(attempt))
+    assert found == every, feedback(
+        saw=f"`till` and `payments` each logged one line of every level. {ARCHIVE} got {told(found)}.",
+        rule="A stream is bound like any other queue.",
+        look="The docstring of topology.declare; " + HINT,
+    )
+    assert logged == [5, 5], feedback(
+        saw=f"`till` and `payments` each logged five lines, and service.log returned {' and '.join(map(str, logged))}.",
+        rule="RabbitMQ does not report how much a producer has sent; who wants to know must count.",
+        look="Returns: in the docstring of service.log",
+    )
+
+
+def test_the_screen_keeps_the_newest(attempt, answer):
+    def day(mine):
+        mine.topology.declare(attempt.parameters(), screen=3)
+
+    answer.run(day, within=PATIENCE)
+    publish(attempt, *[("till", "error", f"line {n}") for n in range(8)])
+
+    held = [text_of(body) for body, _ in attempt.take(SCREEN)]
+    assert held == ["line 5", "line 6", "line 7"], feedback(
+        saw=f"The screen was to keep 3 lines, and line 0 to line 7 came. {SCREEN} held {', '.join(held) or 'nothing'}.",
+        rule="A queue has no limit unless it is given one, and a limit belongs to the queue that it is declared with.",
+        look="Lesson 2.3, queues: length limits; " + HINT,
+    )
+    held = [text_of(body) for body, _ in attempt.take(ALERTS)]
+    assert len(held) == 8, feedback(
+        saw=f"Eight errors came, and {ALERTS} held {len(held)} of them.",
+        rule="A limit belongs to the queue that it is declared with.",
+        look="The arguments of each queue",
+    )
+
+
+def test_the_archive_is_read_as_often_as_one_likes(attempt, answer):
+    lay_out(attempt)
+    publish(attempt, *[("till" if n % 2 else "payments", "info", f"line {n}") for n in range(6)])
+    publish(attempt, ("till", "info", "line 5"), ids=["6"])
+
+    def read(mine):
+        p = attempt.parameters()
+        seen = [mine.archive.read(p, **which, idle=IDLE) for which in ({}, {}, {"first": 4}, {"source": "till"})]
+        return seen, attempt.left_open()
+
+    (first, again, late, till), left = answer.run(read, within=PATIENCE).value
+
+    whole = [f"line {n}" for n in range(6)]
+    expected = {"once": (first, whole), "a second time": (again, whole), "from offset 4": (late, whole[4:])}
+    for how, (lines, texts) in {**expected, "for the source `till`": (till, whole[1::2])}.items():
+        found = [line.get("text") if isinstance(line, dict) else str(line)[:40] for line in lines or []]
+        assert found == texts, feedback(
+            saw=f"line 0 to line 5 were logged, the last one twice, with the same message_id. Read {how}, the archive said "
+            f"{', '.join(map(str, found)) or 'nothing'}.",
+            rule="A stream keeps what was read. Where a consumer begins, it says each time; if it does not, it gets what comes next.",
+            look="Lesson 2.3, queues: reading a stream twice; the docstring of archive.read; " + HINT,
+        )
+    assert left == 0, feedback(
+        saw=f"archive.read had returned, the program was still running, and {left} connection{'s' * (left != 1)} of it stayed open.",
+        rule="A connection is open until it is closed or its program ends.",
+        look="Lesson 1.1, 'Put the order down': what ends the connection there?",
+    )
+
+
+def test_an_alert_is_done_when_somebody_knows(attempt, answer):
+    lay_out(attempt)
+    publish(attempt, *[("till", "error", f"line {n}") for n in range(4)])
+    publish(attempt, ("till", "error", "line 0"), ids=["1"])
+
+    def watch(mine):
+        heard = []
+
+        def notify(line):
+            if line["text"] == "line 2" and "line 2 failed" not in heard:
+                heard.append("line 2 failed")
+                raise NobodyThere("the telephone rings, and nobody answers")
+            heard.append(line["text"])
+
+        let_through = False
+        try:
+            mine.alerts.watch(attempt.parameters(), notify, idle=IDLE)
+        except NobodyThere:
+            let_through = True
+        before = list(heard)
+        left = attempt.left_open()
+        # What was in hand is ready again a moment after its connection is closed.
+        attempt.comes_true(lambda: attempt.depth(ALERTS) >= 3, within=5)
+        returned = mine.alerts.watch(attempt.parameters(), notify, idle=IDLE)
+        return before, let_through, heard[len(before) :], returned, left
+
+    before, let_through, after, returned, left = answer.run(watch, within=PATIENCE).value
+    attempt.settle()
+
+    saw = "line 0 to line 3 were to be told, and a copy of line 0; at line 2 notify raised an exception."
+    assert let_through, feedback(
+        saw=f"{saw} watch went on, or returned, as if all were well.",
+        rule="An acknowledgement says that the work is done. That it failed is known to nobody, unless your program says so.",
+        look="The docstring of alerts.watch; what catches exceptions in your program",
+    )
+    assert left == 0, feedback(
+        saw=f"{saw} The exception came out of watch, the program went on, and {left} connection{'s' * (left != 1)} of it stayed open.",
+        rule="What was delivered and not acknowledged is with a consumer as long as its connection is there.",
+        look="Lesson 1.2, 'Leave without signing'; " + HINT,
+    )
+    assert {"line 2", "line 3"} <= set(after), feedback(
+        saw=f"{saw} watch was called again, and told of {', '.join(after) or 'nothing'}.",
+        rule="A message that was acknowledged is gone, whether somebody knows of it or not.",
+        look="When your program acknowledges; lesson 1.2, 'Sign for it'; " + HINT,
+    )
+    assert (before, sorted(after)) == (["line 0", "line 1", "line 2 failed"], ["line 0", "line 2", "line 3"]), feedback(
+        saw=f"{saw} watch told of {', '.join(before)}; called again, of {', '.join(after)}.",
+        rule="What was not acknowledged is ready again when the connection is closed, and what was acknowledged is not.",
+        look="The docstring of alerts.watch; when your program acknowledges",
+    )
+    assert returned == 3, feedback(
+        saw=f"The second call told of three lines, and returned {returned!r}.",
+        rule="RabbitMQ does not report how much a consumer has done; who wants to know must count.",
+        look="Returns: in the docstring of alerts.watch",
+    )
+    held = attempt.unacked(ALERTS) + attempt.depth(ALERTS)
+    assert held == 0, feedback(
+        saw=f"Somebody was told of every line, and {ALERTS} still held {held}.",
+        rule="What was delivered and not acknowledged is ready again when the connection is closed.",
+        look="When your program acknowledges",
+    )
+
+
+def test_a_copy_is_told_once(attempt, answer):
+    lay_out(attempt)
+    publish(attempt, *[("till", "error", "the drawer is stuck")] * 3, ids=["till-1", "till-1", "till-2"])
+
+    def watch(mine):
+        heard = []
+        return mine.alerts.watch(attempt.parameters(), heard.append, idle=IDLE), len(heard)
+
+    returned, heard = answer.run(watch, within=PATIENCE).value
+    assert (heard, returned) == (2, 2), feedback(
+        saw=f"Two lines with the same text came, and a copy of the first, with its message_id. Somebody was told {heard} times, and watch "
+        f"returned {returned!r}.",
+        rule="Whether two messages are one line cannot be seen from their bodies: two drawers may be stuck. That is what an id is for.",
+        look="The docstring of alerts.watch; lesson 2.5, message properties",
+    )
+    held = attempt.unacked(ALERTS) + attempt.depth(ALERTS)
+    assert held == 0, feedback(
+        saw=f"Somebody was told of both lines, and {ALERTS} held {held} afterwards.",
+        rule="A copy that nobody needs stays in its queue as well, until it is acknowledged.",
+        look="What your program does with a copy",
+    )
+
+
+def test_a_service_outlives_its_connection(attempt, answer):
+    lay_out(attempt)
+    gates = {number: Gate() for number in (6, 9)}
+    hurried = Event()
+
+    def day(mine, port):
+        def lines():
+            for number in range(1, 13):
+                if number == 4:
+                    attempt.close_connections()
+                if number == 7:
+                    hurried.set()
+                if number in gates:
+                    gates[number].wait()
+                yield "error", f"line {number}"
+
+        logged = mine.service.log(attempt.parameters(port=port), "till", lines())
+        return logged, mine.service.log(attempt.parameters(port=port), "till", iter([("info", "line 13")])), attempt.left_open()
+
+    with Proxy(to=management.answering().amqp) as line:
+        running = answer.start(lambda mine: day(mine, line.port), within=PATIENCE * 2, raises=(AMQPConnectionError,))
+        attempt.comes_true(lambda: gates[6].reached.is_set() or not running.alive, within=PATIENCE)
+        line.black_hole(TO_CLIENT)
+        gates[6].open.set()
+        did_not_wait = attempt.comes_true(hurried.is_set, within=1)
+        line.heal()
+        attempt.comes_true(lambda: gates[9].reached.is_set() or not running.alive, within=PATIENCE)
+        line.lose_confirm()
+        gates[9].open.set()
+        run = running.wait()
+    held = stream(attempt)
+
+    saw = (
+        "The till logged 12 lines, and one more in a second call. Before the fourth RabbitMQ closed its connection; the confirm of the "
+        "ninth was lost together with the connection."
+    )
+    assert not run.error, feedback(
+        saw=f"{saw} service.log ended with {type(run.error).__name__}, and the archive holds {len(held)} lines.",
+        rule="A lost connection says nothing of the messages that RabbitMQ has confirmed, and does not come back by itself.",
+        look="Exercise 1.3; the docstring of service.log; " + HINT,
+    )
+    assert not did_not_wait, feedback(
+        saw=f"{saw} The confirm of the sixth was held back for a moment, and your program asked for the next line all the same.",
+        rule="Without confirms basic_publish returns when the message has left your program, and nobody knows whether it will arrive.",
+        look="Lesson 1.4: what makes a publish wait? The docstring of service.log; " + HINT,
+    )
+    ids = {}
+    for body, properties in held:
+        ids.setdefault(text_of(body), []).append(properties.message_id)
+    missing = [f"line {n}" for n in range(1, 14) if f"line {n}" not in ids]
+    assert not missing, feedback(
+        saw=f"{saw} Not in the archive: {', '.join(missing)}.",
+        rule="RabbitMQ has a message when it has confirmed it. What was not confirmed when the connection was lost may be nowhere.",
+        look="Exercise 1.3: which line is in your hands when the connection is lost? " + HINT,
+    )
+    strangers = [text for text, found in ids.items() if len(set(found)) > 1 or not found[0]]
+    assert not strangers, feedback(
+        saw=f"{saw} In the archive {strangers[0] if strangers else ''} is there {len(ids.get((strangers or [''])[0], []))} times, with "
+        f"the message_ids {', '.join(map(str, ids.get((strangers or [''])[0], [])))}.",
+        rule="Whoever reads knows a copy by the id that it shares with the first, and by nothing else.",
+        look="message_id, in the docstring of service.log: when is it made?",
+    )
+    shared = [name for name, times in Counter(found[0] for found in ids.values()).items() if times > 1]
+    assert not shared, feedback(
+        saw=f"{saw} The message_id {shared[0] if shared else ''} belongs to more than one line: "
+        f"{', '.join(text for text, found in ids.items() if found[0] in shared[:1])}.",
+        rule="Two lines with one id are one line and a copy of it, to whoever reads them. A program that is started again counts anew.",
+        look="message_id, in the docstring of service.log: what is it made of?",
+    )
+    again = [text for text, found in ids.items() if len(found) > 1 and text not in ("line 4", "line 9")]
+    assert not again, feedback(
+        saw=f"{saw} Also there more than once: {', '.join(again)}.",
+        rule="What RabbitMQ has confirmed outlives the connection that it came by.",
+        look="What your program sends again, and why; " + HINT,
+    )
+    assert run.value == (12, 1, 0), feedback(
+        saw=f"{saw} All are in the archive; service.log returned {run.value[0]!r} and {run.value[1]!r}, and {run.value[2]} "
+        f"connection{'s' * (run.value[2] != 1)} of it stayed open.",
+        rule="RabbitMQ does not report how much a producer has sent, and a connection is open until it is closed.",
+        look="Returns: in the docstring of service.log, and its last sentence",
+    )
+
+
+def test_a_service_knows_when_to_give_up(attempt, answer):
+    lay_out(attempt)
+    wrong = pika.PlainCredentials(attempt.user, f"not {attempt.password}")
+
+    with Proxy(to=management.answering().amqp) as line:
+        error = knock(attempt, answer, line, most=1, credentials=wrong)
+    assert line.accepted == 1, feedback(
+        saw=f"RabbitMQ refused user and password, and your program knocked {line.accepted} times.",
+        rule="RabbitMQ gives the same login the same answer until somebody changes the account.",
+        look="Lesson 1.5, 'Know when to give up'; " + HINT,
+    )
+    judge_end(error, "RabbitMQ refused user and password")
+
+    with Proxy(to=management.answering().amqp) as line:
+        line.cut(after=len(b"AMQP0091"), direction=TO_BROKER)  # so much for a greeting
+        error = knock(attempt, answer, line, most=5)
+    assert line.accepted == 5, feedback(
+        saw=f"Each connection was cut at its first word, and your program knocked {line.accepted} times"
+        f"{' and would have gone on' * (line.accepted > 5)}.",
+        rule="A broker that does not answer may be back in seconds, or in hours. Who gives up at once loses lines for a moment's sake; who "
+        "never does tells nobody that lines wait.",
+        look="The docstring of service.log, where it speaks of giving up; " + HINT,
+    )
+    judge_end(error, "Each connection was cut at its first word")
+
+
+def test_nothing_is_missed_when_the_watcher_is_killed(attempt, answer):
+    lay_out(attempt)
+    ledger = Ledger()
+    sources = ("till", "packing", "payments")
+
+    def watch(mine):
+        mine.alerts.watch(attempt.parameters(), ledger.notify, idle=None)
+
+    def serve(source):
+        return lambda mine: mine.service.log(
+            attempt.parameters(), source, ((("error", "debug")[n % 2], f"{source} {n}") for n in range(2 * SHARE))
+        )
+
+    watcher = answer.start(watch, within=PATIENCE * 3)
+    services = [answer.start(serve(source), within=PATIENCE * 2) for source in sources]
+    attempt.comes_true(lambda: len(ledger.told()) >= SHARE, within=PATIENCE)
+    watcher.kill()
+    logged = [service.wait().value for service in services]
+    watcher = answer.start(watch, within=PATIENCE * 3)
+    every = {f"{source} {n}" for source in sources for n in range(0, 2 * SHARE, 2)}
+    attempt.comes_true(lambda: every <= set(ledger.told()), within=PATIENCE)
+    attempt.comes_true(lambda: attempt.depth(ALERTS) == 0, within=1)
+    watcher.kill()
+
+    saw = f"Three services logged {2 * SHARE} lines each at the same time; the watcher was killed in the middle, and started again."
+    told_of = ledger.told()
+    missed = sorted(every - set(told_of))
+    assert not missed, feedback(
+        saw=f"{saw} Of {len(every)} errors nobody was ever told of {len(missed)}, {missed[0] if missed else ''} for one.",
+        rule="What a consumer has acknowledged, or was sent with automatic acknowledgement, is not sent to the next one when it dies.",
+        look="When your program acknowledges; " + HINT,
+    )
+    twice = sum(number - 1 for number in Counter(told_of).values())
+    assert twice <= 1, feedback(
+        saw=f"{saw} Somebody was told {twice} times of a line that was known already.",
+        rule="What a killed consumer had in hand comes again, and it has in hand what it was sent and has not acknowledged.",
+        look="How many lines your watcher has in hand, and when it acknowledges each",
+    )
+    ready = left_for_others(attempt, answer)
+    assert ready == 2, feedback(
+        saw=f"{saw} Then three more errors came, and while somebody was told of the first, {ready} of the others "
+        "stayed ready for another watcher.",
+        rule="A consumer is sent as much as it says that it can bear, and everything if it says nothing.",
+        look="The docstring of alerts.watch: how many lines it has in hand",
+    )
+    archived = Counter(text_of(body) for body, _ in stream(attempt) if not text_of(body).startswith("late"))
+    assert (logged, len(archived)) == ([2 * SHARE] * 3, 6 * SHARE), feedback(
+        saw=f"{saw} service.log returned {logged}, and the archive holds {len(archived)} lines.",
+        rule="RabbitMQ has a message when it has confirmed it.",
+        look="The docstring of service.log",
+    )
+
+
+def left_for_others(attempt, answer) -> int:
+    """How many of three errors are ready while somebody is told of the first."""
+    gate = Gate()
+    publish(attempt, *[("till", "error", f"late {n}") for n in range(3)], ids=["late-1", "late-2", "late-3"])
+    watcher = answer.start(lambda mine: mine.alerts.watch(attempt.parameters(), lambda line: gate.wait(), idle=None), within=PATIENCE)
+    attempt.comes_true(gate.reached.is_set, within=PATIENCE)
+    attempt.comes_true(lambda: attempt.depth(ALERTS) == 2, within=3)
+    ready = attempt.depth(ALERTS)
+    watcher.kill()
+    return ready
+
+
+class NobodyThere(Exception):
+    """What notify raises."""
+
+
+class Gate:
+    """Where a service waits between two lines, until the grader lets it go on."""
+
+    def __init__(self):
+        self.reached, self.open = Event(), Event()
+
+    def wait(self) -> None:
+        """Be here, and go on when it is open."""
+        self.reached.set()
+        self.open.wait(PATIENCE)
+
+
+class Ledger:
+    """Of which lines somebody was told, in a file: it outlives a process that is killed."""
+
+    def __init__(self):
+        self._descriptor, path = tempfile.mkstemp(prefix="alerts-")
+        os.unlink(path)
+
+    def notify(self, line: dict) -> None:
+        """Tell somebody, which takes a moment."""
+        make_a_call()
+        os.write(self._descriptor, f"{line['text']}\n".encode())
+
+    def told(self) -> list[str]:
+        """The texts of the lines that somebody was told of."""
+        return os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0).decode().splitlines()
+
+
+def make_a_call() -> None:
+    """The work that takes a moment."""
+    time.sleep(A_MOMENT)
+
+
+def look_at_queues(attempt) -> None:
+    """The four queues have to be there, each of its type."""
+    there = {queue["name"]: queue["type"] for queue in attempt.queues()}
+    for name, kind in KINDS.items():
+        assert there.get(name) == kind, feedback(
+            saw=f"topology.declare has returned, and RabbitMQ lists {f'`{name}` as {there[name]}' if name in there else f'no `{name}`'}.",
+            rule="A queue is of the type that it was declared with, for its life; where none is said, the virtual host decides.",
+            look="The docstring of topology.declare; lesson 2.3, queues",
+        )
+
+
+def lay_out(attempt) -> None:
+    """The topology as the contract says, for checks of what is built on it."""
+    with pika.BlockingConnection(attempt.parameters()) as connection:
+        channel = connection.channel()
+        channel.exchange_declare(exchange="logs", exchange_type="topic", durable=True)
+        for queue, keys in ((ARCHIVE, ["#"]), (ALERTS, ["*.error", "*.critical"])):
+            channel.queue_declare(queue=queue, durable=True, arguments={"x-queue-type": KINDS[queue]})
+            for key in keys:
+                channel.queue_bind(queue=queue, exchange="logs", routing_key=key)
+    wait_for_reader(attempt)
+
+
+def publish(attempt, *lines: tuple, ids: list[str] | None = None) -> None:
+    """Log these lines (source, level, text), confirmed; their ids are numbers from one unless given."""
+    with pika.BlockingConnection(attempt.parameters()) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        for (source, level, text), message_id in zip(lines, ids or [str(n + 1) for n in range(len(lines))], strict=True):
+            body = json.dumps({"source": source, "level": level, "text": text})
+            properties = pika.BasicProperties(message_id=message_id, delivery_mode=pika.DeliveryMode.Persistent)
+            with contextlib.suppress(NackError):  # one of the queues refused it: the others have it
+                channel.basic_publish(exchange="logs", routing_key=f"{source}.{level}", body=body, properties=properties)
+
+
+def stream(attempt) -> list[tuple]:
+    """Everything in the archive: bodies and properties. A message that is put behind all of it says where that ends."""
+    end = str(uuid.uuid4())
+    attempt.publish(ARCHIVE, end)
+    wait_for_reader(attempt)
+    found = []
+    with pika.BlockingConnection(attempt.parameters()) as connection:
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=200)
+        lines = channel.consume(queue=ARCHIVE, arguments={"x-stream-offset": "first"}, inactivity_timeout=PATIENCE)
+        for method, properties, body in lines:
+            if method is None or body == end.encode():
+                break
+            channel.basic_ack(delivery_tag=method.delivery_tag)
+            found.append((body, properties))
+    return found
+
+
+def wait_for_reader(attempt) -> None:
+    """A stream that was declared a moment ago may not run yet on the node that we talk to; then it refuses who wants to read."""
+    attempt.comes_true(lambda: can_be_read(attempt), within=PATIENCE)
+
+
+def can_be_read(attempt) -> bool:
+    """Whether the archive lets a reader in."""
+    with pika.BlockingConnection(attempt.parameters()) as connection:
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=1)
+        try:
+            channel.basic_consume(queue=ARCHIVE, on_message_callback=lambda *_: None)
+        except ChannelClosedByBroker:
+            return False
+        return True
+
+
+def knock(attempt, answer, line: Proxy, most: int, **overrides) -> BaseException | None:
+    """Let a service log where it will not be let in; it is stopped when it knocks more often than *most*. The exception it ended with."""
+    parameters = attempt.parameters(port=line.port, **overrides)
+    lines = [("error", "is anybody there?")]
+    running = answer.start(lambda mine: mine.service.log(parameters, "till", iter(lines)), within=PATIENCE, raises=(AMQPConnectionError,))
+    attempt.comes_true(lambda: line.accepted > most or not running.alive, within=PATIENCE + 5)
+    if line.accepted > most and running.alive:
+        running.kill()
+        return None
+    return running.wait().error
+
+
+def judge_end(error: BaseException | None, why: str) -> None:
+    """Whoever called the service has to hear that its line was not logged."""
+    assert error, feedback(
+        saw=f"{why}, and service.log returned as if all were well.",
+        rule="A line without a confirm is not RabbitMQ's, and whoever gave it to you has to know.",
+        look="What becomes of pika's exception; lesson 1.5, 'Know when to give up'",
+    )
+
+
+def judge_messages(held: list[tuple]) -> None:
+    """Each message has the form that was agreed upon."""
+    for body, properties in held:
+        found = line_of(body)
+        assert set(found or {}) == {"source", "level", "text"}, feedback(
+            saw=f"The body of a message is {body[:80]!r}.",
+            rule="RabbitMQ carries bytes and never reads them; what they mean is between producers and consumers.",
+            look="The docstring of service.log",
+        )
+        assert properties.delivery_mode == 2, feedback(
+            saw=f"A message came with delivery_mode {properties.delivery_mode}.",
+            rule="In a classic queue a message that is not persistent is gone when RabbitMQ is restarted.",
+            look="Lesson 2.5, message properties; the docstring of service.log",
+        )
+
+
+def line_of(body: bytes) -> dict | None:
+    """The line; None where the body is none."""
+    try:
+        line = json.loads(body)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) else None
+
+
+def key_of(body: bytes) -> str:
+    """Source and level of a line, with a dot between."""
+    line = line_of(body) or {}
+    return f"{line.get('source')}.{line.get('level')}"
+
+
+def text_of(body: bytes) -> str:
+    """The text of a line."""
+    return str((line_of(body) or {}).get("text"))
+
+
+def told(found: Counter) -> str:
+    """Keys in words."""
+    return ", ".join(f"{key} {number} times" if number > 1 else key for key, number in found.items()) or "nothing"

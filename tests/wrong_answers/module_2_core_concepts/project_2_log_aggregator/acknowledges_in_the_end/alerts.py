@@ -1,0 +1,24 @@
+"""Somebody is told of each error."""
+
+import json
+
+import pika
+
+
+def watch(parameters, notify, idle=1.0):
+    told, last = set(), None
+    with pika.BlockingConnection(parameters) as connection:
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=100)
+        try:
+            for method, properties, body in channel.consume(queue="logs.alerts", inactivity_timeout=idle):
+                if method is None:
+                    break
+                if properties.message_id not in told:
+                    notify(json.loads(body))
+                    told.add(properties.message_id)
+                last = method.delivery_tag
+        finally:
+            if last:
+                channel.basic_ack(delivery_tag=last, multiple=True)
+    return len(told)

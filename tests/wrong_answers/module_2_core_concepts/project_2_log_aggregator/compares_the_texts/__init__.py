@@ -1,0 +1,9 @@
+"""Takes two lines with the same text for one.
+
+Fails: test_a_copy_is_told_once
+Says: Somebody was told 1 times
+"""
+
+from . import alerts, archive, service, topology
+
+__all__ = ["alerts", "archive", "service", "topology"]

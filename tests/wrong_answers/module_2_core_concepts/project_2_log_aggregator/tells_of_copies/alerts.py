@@ -1,0 +1,19 @@
+"""Somebody is told of each error."""
+
+import json
+
+import pika
+
+
+def watch(parameters, notify, idle=1.0):
+    told = set()
+    with pika.BlockingConnection(parameters) as connection:
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=1)
+        for method, properties, body in channel.consume(queue="logs.alerts", inactivity_timeout=idle):
+            if method is None:
+                break
+            notify(json.loads(body))
+            told.add(method.delivery_tag)
+            channel.basic_ack(delivery_tag=method.delivery_tag)
+    return len(told)
