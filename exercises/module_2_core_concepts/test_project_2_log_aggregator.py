@@ -50,7 +50,7 @@ def test_each_line_goes_where_it_belongs(attempt, answer):
         assert found == keys, feedback(
             saw=f"`till` and `payments` each logged one line of every level. {queue} got {told(found)}.",
             rule="A topic exchange passes a message to each queue of which a binding's pattern fits the key; one copy, however many fit.",
-            look="The docstring of topology.declare and that of service.log: who sets the key? Lesson 2.2, exchanges; " + HINT,
+            look="The docstring of topology.declare and that of service.log: who sets the key? Lesson 2.2, 'Topic: the key is a pattern'; " + HINT,
         )
         judge_messages(held)
     found = Counter(key_of(body) for body, _ in stream(attempt))
@@ -77,7 +77,7 @@ def test_the_screen_keeps_the_newest(attempt, answer):
     assert held == ["line 5", "line 6", "line 7"], feedback(
         saw=f"The screen was to keep 3 lines, and line 0 to line 7 came. {SCREEN} held {', '.join(held) or 'nothing'}.",
         rule="A queue has no limit unless it is given one, and a limit belongs to the queue that it is declared with.",
-        look="Lesson 2.3, queues: length limits; " + HINT,
+        look="Lesson 2.3, 'A full queue has two ways to go on'; " + HINT,
     )
     held = [text_of(body) for body, _ in attempt.take(ALERTS)]
     assert len(held) == 8, feedback(
@@ -107,7 +107,7 @@ def test_the_archive_is_read_as_often_as_one_likes(attempt, answer):
             saw=f"line 0 to line 5 were logged, the last one twice, with the same message_id. Read {how}, the archive said "
             f"{', '.join(map(str, found)) or 'nothing'}.",
             rule="A stream keeps what was read. Where a consumer begins, it says each time; if it does not, it gets what comes next.",
-            look="Lesson 2.3, queues: reading a stream twice; the docstring of archive.read; " + HINT,
+            look="Lesson 2.3, 'Read a stream twice'; the docstring of archive.read; " + HINT,
         )
     assert left == 0, feedback(
         saw=f"archive.read had returned, the program was still running, and {left} connection{'s' * (left != 1)} of it stayed open.",
@@ -192,7 +192,7 @@ def test_a_copy_is_told_once(attempt, answer):
         saw=f"Two lines with the same text came, and a copy of the first, with its message_id. Somebody was told {heard} times, and watch "
         f"returned {returned!r}.",
         rule="Whether two messages are one line cannot be seen from their bodies: two drawers may be stuck. That is what an id is for.",
-        look="The docstring of alerts.watch; lesson 2.5, message properties",
+        look="The docstring of alerts.watch; lesson 2.5, 'Lie on the label'",
     )
     held = attempt.unacked(ALERTS) + attempt.depth(ALERTS)
     assert held == 0, feedback(
@@ -421,7 +421,7 @@ def look_at_queues(attempt) -> None:
         assert there.get(name) == kind, feedback(
             saw=f"topology.declare has returned, and RabbitMQ lists {f'`{name}` as {there[name]}' if name in there else f'no `{name}`'}.",
             rule="A queue is of the type that it was declared with, for its life; where none is said, the virtual host decides.",
-            look="The docstring of topology.declare; lesson 2.3, queues",
+            look="The docstring of topology.declare; lesson 2.3, 'Three kinds, side by side'",
         )
 
 
@@ -517,7 +517,7 @@ def judge_messages(held: list[tuple]) -> None:
         assert properties.delivery_mode == 2, feedback(
             saw=f"A message came with delivery_mode {properties.delivery_mode}.",
             rule="In a classic queue a message that is not persistent is gone when RabbitMQ is restarted.",
-            look="Lesson 2.5, message properties; the docstring of service.log",
+            look="Lesson 2.5, 'Restart a node'; the docstring of service.log",
         )
 
 

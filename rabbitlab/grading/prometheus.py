@@ -61,7 +61,7 @@ class Prometheus:
             ready = False
         if not ready:
             raise Mendable(NOT_RUNNING)
-        made_in = containers.of("prometheus").labels["com.docker.compose.project.working_dir"]
+        made_in = containers.of("prometheus").attrs["Labels"]["com.docker.compose.project.working_dir"]
         if Path(made_in).resolve() != ROOT:
             another = f"another copy of the course ({made_in})"
             raise Mendable(f"Prometheus reads the files of {another}. To let it read yours: ./lab up --monitoring")
