@@ -50,7 +50,7 @@ def test_each_line_goes_where_it_belongs(attempt, answer):
         assert found == keys, feedback(
             saw=f"`till` and `payments` each logged one line of every level. {queue} got {told(found)}.",
             rule="A topic exchange passes a message to each queue of which a binding's pattern fits the key; one copy, however many fit.",
-            look="The docstring of topology.declare and that of service.log: who sets the key? Lesson 2.2, 'Topic: the key is a pattern'; " + HINT,
+            look="The docstrings of topology.declare and service.log: who sets the key? Lesson 2.2, 'Topic: the key is a pattern'; " + HINT,
         )
         judge_messages(held)
     found = Counter(key_of(body) for body, _ in stream(attempt))
