@@ -544,8 +544,9 @@ def broken_line(attempt, answer, fails: str, moment: str) -> None:
 
 
 def node_of(attempt) -> str:
-    """The node that the answer is connected to."""
+    """The node that the answer is connected to. Our own connections have the same user, and may be listed for a moment after their end."""
     attempt.wait_until(attempt.connections, within=PATIENCE, what="your program to be connected")
+    attempt.comes_true(lambda: attempt.connections() == 1, within=1)
     found = management.call("GET", "connections", "username", attempt.user)
     return found[0]["node"].partition("@")[2]
 
