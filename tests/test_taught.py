@@ -14,7 +14,7 @@ from rabbitlab.units import Unit
 LESSONS = [unit for unit in units.every() if unit.kind == "lesson"]
 GRADED = [unit for unit in units.every() if unit.graded]
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.S)
-WORD = re.compile(r"amq\.[a-z.]+|[a-z]+(?:-[a-z]+)+|[A-Za-z_]\w*")  # amq.fanout, x-queue-type, basic_publish
+WORD = re.compile(r"amq\.[a-z.-]+|[a-z]+(?:-[a-z]+)+|[A-Za-z_]\w*")  # amq.fanout, x-queue-type, basic_publish
 VALUES = {"direct", "fanout", "topic", "headers", "classic", "quorum", "stream", "all", "any"}
 SPECIAL = re.compile(r"(x-|amq\.|reject-|drop-)[a-z.-]+|a(ll|ny)-with-x")  # values that are RabbitMQ's and nobody else's
 CLASSES = (BlockingConnection, BlockingChannel, pika.BasicProperties, pika.ConnectionParameters, pika.URLParameters, pika.PlainCredentials)

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import os
-import tempfile
 import time
 import uuid
 from collections import Counter
@@ -13,6 +11,7 @@ import pika
 from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker, NackError
 
 from rabbitlab.grading import feedback, management
+from rabbitlab.ledger import Ledger
 from rabbitlab.proxy import TO_BROKER, TO_CLIENT, Proxy
 
 HINT = "./lab hint 2/project"
@@ -311,13 +310,20 @@ def test_a_service_knows_when_to_give_up(attempt, answer):
     judge_end(error, "Each connection was cut at its first word")
 
 
-def test_nothing_is_missed_when_the_watcher_is_killed(attempt, answer):
+def test_nothing_is_missed_when_the_watcher_is_killed(attempt, answer, tmp_path):
     lay_out(attempt)
-    ledger = Ledger()
+    ledger = Ledger(tmp_path / "told.jsonl", sync=False)
     sources = ("till", "packing", "payments")
 
+    def notify(line):
+        time.sleep(A_MOMENT)  # the work of telling somebody
+        ledger.effect(line["text"])
+
+    def heard():
+        return [entry.id for entry in ledger.entries()]
+
     def watch(mine):
-        mine.alerts.watch(attempt.parameters(), ledger.notify, idle=None)
+        mine.alerts.watch(attempt.parameters(), notify, idle=None)
 
     def serve(source):
         return lambda mine: mine.service.log(
@@ -326,17 +332,17 @@ def test_nothing_is_missed_when_the_watcher_is_killed(attempt, answer):
 
     watcher = answer.start(watch, within=PATIENCE * 3)
     services = [answer.start(serve(source), within=PATIENCE * 2) for source in sources]
-    attempt.comes_true(lambda: len(ledger.told()) >= SHARE, within=PATIENCE)
+    attempt.comes_true(lambda: len(heard()) >= SHARE, within=PATIENCE)
     watcher.kill()
     logged = [service.wait().value for service in services]
     watcher = answer.start(watch, within=PATIENCE * 3)
     every = {f"{source} {n}" for source in sources for n in range(0, 2 * SHARE, 2)}
-    attempt.comes_true(lambda: every <= set(ledger.told()), within=PATIENCE)
+    attempt.comes_true(lambda: every <= set(heard()), within=PATIENCE)
     attempt.comes_true(lambda: attempt.depth(ALERTS) == 0, within=1)
     watcher.kill()
 
     saw = f"Three services logged {2 * SHARE} lines each at the same time; the watcher was killed in the middle, and started again."
-    told_of = ledger.told()
+    told_of = heard()
     missed = sorted(every - set(told_of))
     assert not missed, feedback(
         saw=f"{saw} Of {len(every)} errors nobody was ever told of {len(missed)}, {missed[0] if missed else ''} for one.",
@@ -390,28 +396,6 @@ class Gate:
         """Be here, and go on when it is open."""
         self.reached.set()
         self.open.wait(PATIENCE)
-
-
-class Ledger:
-    """Of which lines somebody was told, in a file: it outlives a process that is killed."""
-
-    def __init__(self):
-        self._descriptor, path = tempfile.mkstemp(prefix="alerts-")
-        os.unlink(path)
-
-    def notify(self, line: dict) -> None:
-        """Tell somebody, which takes a moment."""
-        make_a_call()
-        os.write(self._descriptor, f"{line['text']}\n".encode())
-
-    def told(self) -> list[str]:
-        """The texts of the lines that somebody was told of."""
-        return os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0).decode().splitlines()
-
-
-def make_a_call() -> None:
-    """The work that takes a moment."""
-    time.sleep(A_MOMENT)
 
 
 def look_at_queues(attempt) -> None:

@@ -93,9 +93,8 @@ def declare_topology(channel: BlockingChannel, queue: str, retries: Retries = US
     ``reject-publish``); so a message may be there twice, and a full queue refuses.
 
     A quorum queue keeps the messages of a consumer that it cannot reach for 60 s before it gives them to another, also some that came
-    while the consumer's node was dying. Pass
-    ``arguments={"x-consumer-disconnected-timeout": 3000}``, in milliseconds, where that is too long; and ``x-consumer-timeout`` above
-    the longest that a handler takes, 30 minutes unless given.
+    while the consumer's node was dying. Pass ``arguments={"x-consumer-disconnected-timeout": 3000}``, in milliseconds, where that is too
+    long; and ``x-consumer-timeout`` above the longest that a handler takes, 30 minutes unless given.
 
     Args:
         channel: Of a user who may configure, read and write all of these.
