@@ -40,6 +40,11 @@ class Container:
         """Whether its health check has passed."""
         return self.status.endswith("(healthy)")
 
+    @property
+    def ours(self) -> bool:
+        """Whether this copy of the course started it; another copy's mounts that copy's files."""
+        return self.folder.resolve() == ROOT
+
 
 def up(yes: bool = False, profiles: Iterable[str] = ()) -> None:
     """Start the cluster and return when it can serve: three nodes run, a message went through the load balancer.
@@ -182,7 +187,7 @@ def is_whole(profiles: Iterable[str] = ()) -> bool:
         profiles: Whether the services of these compose profiles do, too, and are healthy.
     """
     found = containers()
-    ours = {service: container for service, container in found.items() if container.folder.resolve() == ROOT}
+    ours = {service: container for service, container in found.items() if container.ours}
     nodes_run = all(service in ours and ours[service].state == "running" for service in SERVICES)
     return nodes_run and is_running() and all(s in ours and ours[s].healthy for profile in profiles for s in services_of(profile))
 
@@ -278,7 +283,7 @@ def _take_over(yes: bool) -> None:
     """Containers that mount another copy's files are made again from this one, if that is wanted."""
     from rabbitlab import consent
 
-    strangers = {c.folder for c in containers().values() if c.state == "running" and c.folder.resolve() != ROOT}
+    strangers = {c.folder for c in containers().values() if c.state == "running" and not c.ours}
     if strangers:
         other = strangers.pop()
         consent.ask(

@@ -145,7 +145,7 @@ def whole_cluster() -> Finding:
     found = cluster.containers()
     if not any(container.state in ("running", "paused") for container in found.values()):
         raise Skipped("it does not run (./lab up)")
-    strangers = {str(container.folder) for container in found.values() if container.folder.resolve() != ROOT}
+    strangers = {str(container.folder) for container in found.values() if not container.ours}
     if strangers:
         return Finding(f"started by another copy of the course, {strangers.pop()}", "./lab up --yes")
     stopped = [service for service in cluster.SERVICES if service not in found or found[service].state != "running"]

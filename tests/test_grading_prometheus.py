@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from rabbitlab import cluster
 from rabbitlab.errors import Mendable
 from rabbitlab.grading import prometheus
 from rabbitlab.grading.prometheus import FOLDER, Prometheus, wait_for
@@ -73,7 +74,7 @@ class TestLive:
                 mine.load(SCRAPE, RULES)
 
     def test_another_copy_of_the_course_is_told_that_its_files_are_not_read(self, mine, monkeypatch, tmp_path):
-        monkeypatch.setattr(prometheus, "ROOT", tmp_path)
+        monkeypatch.setattr(cluster, "ROOT", tmp_path)
         with pytest.raises(Mendable, match=rf"another copy of the course \({re.escape(str(ROOT))}\).*\./lab up --monitoring"):
             Prometheus.need()
 

@@ -102,7 +102,6 @@ def prometheus():
     running = cluster.containers().get("prometheus")
     if not (running and running.state == "running"):
         needs.missing("Prometheus does not run. Start it with: ./lab up --monitoring")
-    Prometheus.need()
     return Prometheus("test_monitoring")
 
 

@@ -51,7 +51,7 @@ class Prometheus:
     @staticmethod
     def need() -> None:
         """Raise Mendable, with the command that mends it, where Prometheus or Alertmanager does not answer, or is another copy's."""
-        from rabbitlab import containers
+        from rabbitlab import cluster, containers
 
         if containers.state("prometheus") == "paused":  # by a run that was killed while Prometheus looked away
             containers.of("prometheus").unpause()
@@ -61,9 +61,9 @@ class Prometheus:
             ready = False
         if not ready:
             raise Mendable(NOT_RUNNING)
-        made_in = containers.of("prometheus").attrs["Labels"]["com.docker.compose.project.working_dir"]
-        if Path(made_in).resolve() != ROOT:
-            another = f"another copy of the course ({made_in})"
+        container = cluster.containers().get("prometheus")
+        if container and not container.ours:
+            another = f"another copy of the course ({container.folder})"
             raise Mendable(f"Prometheus reads the files of {another}. To let it read yours: ./lab up --monitoring")
 
     def complaint(self, kind: str, text: str) -> str:
