@@ -194,8 +194,12 @@ def listed(what: str, *, vhost: str = "/") -> list[dict]:
     try:
         return api(path(what, vhost) + "?disable_stats=true")
     except LookupError:
-        there = ", ".join(sorted(found["name"] for found in api("vhosts?columns=name") if found))
-        raise LookupError(f"There is no virtual host {vhost!r}. There are: {there}.") from None
+        raise LookupError(f"There is no virtual host {vhost!r}. There are: {', '.join(vhosts())}.") from None
+
+
+def vhosts() -> list[str]:
+    """The names of the virtual hosts that there are; one that is being deleted stands in the management API's list without a name."""
+    return sorted(found["name"] for found in api("vhosts?columns=name") if "name" in found)
 
 
 def exists(queue: str, *, vhost: str = "/") -> bool:
@@ -281,14 +285,21 @@ def version() -> str:
 
 
 def _settled(read: Callable[[], _Value], calm: float = CALM, within: float = 1.0) -> _Value:
-    """Read until the value has stayed the same for *calm* seconds, or for *within* seconds where it does not come to rest."""
-    started = since = time.monotonic()
-    value = read()
-    while (now := time.monotonic()) - since < calm and now - started < within:
+    """Read until the value has stayed the same for *calm* seconds, or for *within* seconds where it does not come to rest.
+
+    A reading that takes long says nothing about the time after it, so at least one more is asked for.
+    """
+    started = time.monotonic()
+    value, since = read(), time.monotonic()
+    while True:
         time.sleep(calm / 4)
-        if (again := read()) != value:
-            value, since = again, time.monotonic()
-    return value
+        again, now = read(), time.monotonic()
+        if again != value:
+            value, since = again, now
+        elif now - since >= calm:
+            return value
+        if now - started >= within:
+            return value
 
 
 @dataclass(frozen=True)
@@ -418,7 +429,8 @@ def _next_report(names: list[str], vhost: str) -> dict[str, int]:
     def read(name: str) -> tuple[str, int, int] | None:
         leading = (_lookup(name, vhost) or {}).get("leader")
         told = management.metrics(_node(leading), "queue_coarse_metrics", vhost).get(name, {}) if leading else {}
-        return (leading, told["queue_process_reductions_total"], told["queue_messages_unacked"]) if told else None
+        figures = told.get("queue_process_reductions_total"), told.get("queue_messages_unacked")
+        return None if None in figures else (leading, *figures)  # a queue that has just come to this node has some figures before others
 
     before = {name: read(name) for name in names}
     told: dict[str, int] = {}

@@ -103,7 +103,7 @@ def certs(renew: Annotated[bool, typer.Option("--renew", help="Make new ones in 
 
 @app.command(rich_help_panel=CLUSTER)
 def down(volumes: Annotated[bool, typer.Option("--volumes", help="Also delete what the queues hold.")] = False, yes: Yes = False):
-    """Stop site and JupyterLab, and remove the cluster; messages stay in its volumes."""
+    """Stop site and JupyterLab, and remove the cluster; what is on disk stays in its volumes."""
     from rabbitlab import servers
 
     servers.down(volumes=volumes, yes=yes)

@@ -106,7 +106,9 @@ def down(volumes: bool = False, yes: bool = False) -> None:
         return
     # Every profile: what monitoring and TLS have started is removed, too.
     compose("--profile", "*", "down", *options, capture=True, check=True)
-    print("Removed the cluster and what it kept." if volumes else "Removed the cluster. Its messages stay; ./lab up brings them back.")
+    print(
+        "Removed the cluster and what it kept." if volumes else "Removed the cluster. What it has on disk stays; ./lab up brings it back."
+    )
 
 
 def status() -> int:
@@ -268,7 +270,8 @@ def _mend() -> None:
     from rabbitlab import wholeness
     from rabbitlab.healing import screen
 
-    if containers() and wholeness.missing():
+    there = containers()
+    if there and (any(container.state == "paused" for container in there.values()) or wholeness.missing()):
         screen.show()
 
 

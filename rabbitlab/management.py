@@ -7,6 +7,7 @@ import http.client
 import os
 import re
 import threading
+import time
 from base64 import b64encode
 from json import dumps, loads
 from typing import Any
@@ -16,6 +17,7 @@ from rabbitlab.errors import Mendable
 from rabbitlab.nodes import ADMIN, HOST, NODES, Node
 
 PATIENCE = (0.8, 8.0)  # seconds for an answer: little at first, so that a silent node costs little; then more
+MOMENT = 2  # seconds
 
 
 def path(*parts: str) -> str:
@@ -90,27 +92,81 @@ def answer_of(node: Node, path: str, within: float = PATIENCE[-1], *, login: tup
 
 
 def _first_answer(path: str, method: str, json: object) -> tuple[int, str, Node]:
-    """Ask the nodes in turn, first the one that answered last. A node that says 500 or 503 speaks for itself; the next may do better."""
-    global _answered
-    excuse = None
+    """The answer of the first node that has one; a question to which all say 500 is asked again for a moment, then that is the answer.
+
+    What is being deleted at this moment is no more looked up, and not yet unknown.
+    """
+    until = time.monotonic() + MOMENT
+    while True:
+        answer = _one_round(path, method, json)
+        if answer[0] != 500 or method != "GET" or time.monotonic() > until:
+            return answer
+        time.sleep(0.1)
+
+
+def _one_round(path: str, method: str, json: object) -> tuple[int, str, Node]:
+    """Ask the nodes in turn; where each that answers is unwell, the last of these answers is the one."""
     for patience in PATIENCE if method == "GET" else PATIENCE[-1:]:  # what changes something is not given up early
-        for node in sorted(NODES, key=lambda node: node is not _answered):
-            try:
-                status, text = _exchange(node.management, method, f"/api/{path}", patience, json)
-            except ConnectionRefusedError:
-                continue
-            except (OSError, http.client.HTTPException):
-                if method == "POST":
-                    raise  # it may have been done, and a second one would do it twice
-                continue
-            if status not in (500, 503):
-                _answered = node
-                return status, text, node
-            excuse = status, text, node
-        if excuse:
-            return excuse
+        # A POST may have been done where no answer came, and a second one would do it twice.
+        answer, errors = asked_in_turn(path, method, json, patience, once=method == "POST")
+        if answer:
+            return answer
+        if unwell := [error for error in errors if isinstance(error, Unwell)]:
+            return unwell[-1].answer
     ports = ", ".join(str(node.management) for node in NODES)
     raise Mendable(f"No node of the cluster answers on {HOST}, ports {ports}. Start it with: ./lab up")
+
+
+class Unwell(http.client.HTTPException):
+    """A node that starts, stops or is in trouble says so with 500 or 503: another may do better.
+
+    Attributes:
+        answer: Its status, its text and the node.
+    """
+
+    def __init__(self, status: int, text: str, node: Node):
+        self.answer = status, text, node
+        super().__init__(f"{status} {text}")
+
+
+def asked_in_turn(
+    path: str, method: str, json: object, patience: float, *, once: bool = False
+) -> tuple[tuple[int, str, Node] | None, list[Exception]]:
+    """Ask each node until one answers with less than 500, first the one that answered last.
+
+    Args:
+        path: Below ``/api/``, quoted.
+        method: ``GET``, ``PUT``, ...
+        json: What to send as the body, or None.
+        patience: Seconds that each node gets.
+        once: Ask no other node where one may have heard.
+
+    Returns:
+        The status, the text and the node, or None; and what became of the others: :class:`Unwell`, or that nothing came.
+
+    Raises:
+        OSError, http.client.HTTPException: no answer came, with *once*.
+    """
+    global _answered
+    errors: list[Exception] = []
+    for node in sorted(NODES, key=lambda node: node is not _answered):
+        try:
+            status, text = _exchange(node.management, method, f"/api/{path}", patience, json)
+        except (OSError, http.client.HTTPException) as error:
+            if once and not isinstance(error, ConnectionRefusedError):
+                raise
+            errors.append(error)
+            continue
+        if status < 500:
+            _answered = node
+            return (status, text, node), errors
+        errors.append(Unwell(status, text, node))
+    return None, errors
+
+
+def answering() -> Node:
+    """The node that answered last."""
+    return _answered
 
 
 _answered: Node = NODES[0]

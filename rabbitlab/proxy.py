@@ -13,6 +13,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from rabbitlab.nodes import HOST
 
@@ -133,6 +134,7 @@ class Proxy:
         def mend() -> None:
             self._silent, self._seconds, self._rate, self._cut, self._acks = set(), 0.0, 0.0, {}, 0
             for link in self._links:
+                link.count()
                 link.hurry()
 
         self._do(mend)
@@ -215,7 +217,8 @@ class _Link:
         self.sockets: tuple[socket.socket, ...] = (client, broker)
         for end in self.sockets:
             end.setblocking(False)
-            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with suppress(OSError):  # macOS refuses where the other side has gone again by now
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.pipes = (_Pipe(self, TO_BROKER, client, broker), _Pipe(self, TO_CLIENT, broker, client))
         self._watched: dict[socket.socket, int] = {}
         self.count()
@@ -398,7 +401,8 @@ def _directions(direction: str) -> tuple[str, ...]:
 
 def _break(end: socket.socket) -> None:
     """Close with a reset instead of a farewell."""
-    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    with suppress(OSError):  # macOS refuses where the other side has reset it: there is nothing left to reset
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     end.close()
 
 

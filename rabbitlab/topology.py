@@ -151,7 +151,7 @@ def show(vhost: str = "/") -> None:
     """
     from rich.console import Console
 
-    names = sorted(found["name"] for found in broker.api("vhosts?columns=name") if found)
+    names = broker.vhosts()
     if vhost not in names:
         raise Mendable(f"There is no virtual host {vhost!r}. Try one of: {', '.join(f'./lab topology {name}' for name in names)}")
     topology = draw(vhost=vhost)

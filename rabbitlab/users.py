@@ -3,12 +3,13 @@
 import json
 import os
 from contextlib import suppress
+from pathlib import Path
 
 from rabbitlab import management
+from rabbitlab.cluster import PROJECT
 from rabbitlab.management import path
-from rabbitlab.units import STATE
 
-KEPT = STATE / "deleted_users.json"
+KEPT = Path.home() / ".local" / "state" / PROJECT / "deleted_users.json"  # any copy of the course brings them back, also after a reboot
 
 
 def remember(name: str) -> None:
@@ -57,7 +58,7 @@ def _write(users: dict[str, dict]) -> None:
     if not users:
         KEPT.unlink(missing_ok=True)
         return
-    STATE.mkdir(exist_ok=True)
+    KEPT.parent.mkdir(parents=True, exist_ok=True)
     fresh = KEPT.with_suffix(".new")
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(users, file, indent=1)

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from rabbitlab.errors import Mendable
 from rabbitlab.units import ROOT, Unit
 
 WORKERS = max(2, (os.cpu_count() or 2))  # notebooks, tests and gradings at a time
+GRADED_WITHIN = 900  # seconds: one answer
+RUN_WITHIN = 1800  # seconds: all notebooks
+ENDED_WITHIN = 60  # seconds: a pytest that was interrupted
 
 
 @dataclass(frozen=True)
@@ -113,12 +117,17 @@ def grade(unit: Unit, answer: Path) -> dict:
         results = Path(scratch) / "results.json"
         command = [sys.executable, "-m", "pytest", "-q", "-p", "rabbitlab.grading.plugin", "-p", "no:cacheprovider"]
         command += [str(unit.grader), "--answer", str(answer), "--results", str(results)]
-        done = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, capture_output=True, text=True, timeout=900
-        )
-        if not results.exists():
-            return {"verdict": "grader broken", "passed": False, "checks": [], "output": done.stdout[-2000:] + done.stderr[-2000:]}
-        return json.loads(results.read_text())
+        environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        try:
+            done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=GRADED_WITHIN)
+        except subprocess.TimeoutExpired:
+            return _broken(f"no end within {GRADED_WITHIN} s")
+        return json.loads(results.read_text()) if results.exists() else _broken(done.stdout[-2000:] + done.stderr[-2000:])
+
+
+def _broken(output: str) -> dict:
+    """What is told of a grader that said nothing of the answer."""
+    return {"verdict": "grader broken", "passed": False, "checks": [], "output": output}
 
 
 def _prove(chosen: list[Unit], notebooks: Path | None) -> list[Proof]:
@@ -173,8 +182,21 @@ def _notebooks(chosen: list[Unit], junit: Path | None) -> list[Proof]:
         if junit is None:
             junit = Path(scratch) / "notebooks.xml"
             command = [sys.executable, "-m", "pytest", "-q", "--nbval", "-n", str(WORKERS), f"--junitxml={junit}", "-p", "no:cacheprovider"]
-            subprocess.run([*command, *(str(u.notebook) for u in present)], cwd=ROOT, capture_output=True, text=True, timeout=1800)
+            _run_to_its_end([*command, *(str(u.notebook) for u in present)])
         return missing + [_from_junit(unit, junit) for unit in present]
+
+
+def _run_to_its_end(command: list[str]) -> None:
+    """Run pytest. One that takes too long is interrupted: then its report says how far it came."""
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        try:
+            running.wait(RUN_WITHIN)
+        except subprocess.TimeoutExpired:
+            running.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                running.wait(ENDED_WITHIN)
+        finally:
+            running.kill()
 
 
 def _from_junit(unit: Unit, junit: Path) -> Proof:
@@ -183,6 +205,9 @@ def _from_junit(unit: Unit, junit: Path) -> Proof:
     if not cases:
         return Proof(unit.key, "notebook", False, "none of its cells was run")
     failed = [f"{case.get('name')}: {_message(case)}" for case in cases if len(case) and case[0].tag in ("failure", "error", "skipped")]
+    cells = [cell for cell in json.loads(unit.notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    if (ran := len({case.get("name") for case in cases})) < len(cells):
+        failed.append(f"{ran} of its {len(cells)} cells were run")
     return Proof(unit.key, "notebook", not failed, "\n".join(failed), seconds)
 
 

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from datetime import date
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from rabbitlab.audit.prometheus import LOST
+
 NODES = ("rabbit@a", "rabbit@b", "rabbit@c")
 CONFIG = {"vm_memory_high_watermark.relative": "0.5", "log.console.formatter": "json"}
 PLAIN, TLS = "amqp", "amqp/ssl"
+COUNTED = [words for *_, words in LOST]  # what is lost in silence, in words
 
 
 def queue(name, **more):
@@ -109,6 +112,7 @@ def connection(name, user, **more):
         "protocol": "AMQP 0-9-1",
         "ssl": True,
         "type": "network",
+        "connected_at": 1_760_000_000_000,  # in 2025: long ago
         "client_properties": {"connection_name": f"the {user}", "capabilities": {"consumer_cancel_notify": True}},
     } | more
 
@@ -171,8 +175,8 @@ ORDERLY = {
     "deprecated_used": [],
     "certificates": "",
     "config": CONFIG,
-    "metrics": {"nodes": list(NODES), "lost": {"dropped": 0.0}},
-    "lost_lately": {"dropped": 0.0},
+    "metrics": {"nodes": list(NODES), "lost": dict.fromkeys(COUNTED, 0.0)},
+    "lost_lately": dict.fromkeys(COUNTED, 0.0),
     "rules": [
         rule("Failed", 'rabbitmq_detailed_queue_messages_ready{queue=~".+[.]dead"} > 0'),
         rule("Deep", 'rabbitmq_detailed_queue_messages_ready{queue!~".+[.]dead"} > 1000'),
@@ -229,6 +233,7 @@ class Served:
         self.parts = parts
         self.refuse = dict(refuse or {})
         self.asked: list[tuple[str, str]] = []  # method and path, in the order of asking
+        self.counted: list[str] = []  # what Prometheus was asked to count
 
     def answer(self, path, params):
         """Status and what to say."""
@@ -251,7 +256,8 @@ class Served:
 
     def _queues(self, page, size):
         queues = self.parts["queues"]
-        return {"items": queues[(page - 1) * size : page * size], "page": page, "page_count": -(-len(queues) // size)}
+        items = queues[(page - 1) * size : page * size]
+        return {"items": items, "page": page, "page_count": -(-len(queues) // size), "total_count": len(queues)}
 
     def _prometheus(self, path, params):
         query = params.get("query", [""])[0]
@@ -268,6 +274,7 @@ class Served:
         if path == "query" and "ALERTS" in query:
             return {"result": [{"metric": {"alertname": name}} for name in self.parts["rang"]]}
         if path == "query":
+            self.counted.append(query)
             return {"result": [{"metric": {}, "value": [0, "0"]}]}
         return {}
 

@@ -6,12 +6,16 @@ import sys
 
 import pytest
 
-from rabbitlab import cluster, healing, lock
+from rabbitlab import cluster, healing, lock, stalls
 from rabbitlab.errors import Mendable
 
 
 def pytest_configure():
-    """Hear Ctrl-C, as the programs do that tests interrupt: a shell's background job is started with SIGINT ignored, and hands that on."""
+    """Watch for stalls from the first moment; and hear Ctrl-C, as the programs do that tests interrupt.
+
+    A shell's background job is started with SIGINT ignored, and hands that on.
+    """
+    stalls.lost()
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -7,7 +7,11 @@ import pika
 import pytest
 
 from rabbitlab import broker
+from rabbitlab.grading import management
+from rabbitlab.grading.room import remove as remove_room
+from rabbitlab.management import answer_of
 from rabbitlab.nodes import NODES, Node
+from tests.clients import hang_up
 
 EVERYTHING = {"configure": ".*", "write": ".*", "read": ".*"}
 
@@ -48,23 +52,25 @@ class Room:
             channel.basic_publish(exchange="", routing_key=queue, body=f"message {n}")
 
     def make(self) -> None:
-        broker.api(broker.path("vhosts", self.vhost), "PUT")
-        broker.api(broker.path("users", self.vhost), "PUT", {"password": self.password, "tags": ""})
+        management.call("PUT", "vhosts", self.vhost, body={})
+        management.call("PUT", "users", self.vhost, body={"password": self.password, "tags": ""})
         self.let_in(self.vhost)
+        broker.wait_until(lambda: all(self._known_to(node) for node in NODES), within=60, what="each node to know the room")
+
+    def _known_to(self, node: Node) -> bool:
+        try:
+            return answer_of(node, broker.path("permissions", self.vhost, self.vhost))[0] == 200
+        except OSError:  # busy
+            return False
 
     def let_in(self, user: str) -> None:
         """Permit *user* everything here."""
-        broker.api(broker.path("permissions", self.vhost, user), "PUT", EVERYTHING)
+        management.call("PUT", "permissions", self.vhost, user, body=EVERYTHING)
 
     def remove(self) -> None:
         """Remove user and virtual host; the broker closes what is open there."""
-        for connection in self.opened:
-            try:
-                connection.close()
-            except pika.exceptions.AMQPError:
-                continue
-        for kind in ("users", "vhosts"):
-            broker.api(broker.path(kind, self.vhost), "DELETE")
+        hang_up(self.opened)
+        remove_room(self.vhost)
 
 
 @pytest.fixture

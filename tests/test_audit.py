@@ -5,16 +5,19 @@ import json
 import re
 import socket
 import threading
+import time
 from contextlib import contextmanager, suppress
 
 import pytest
 from markdown.extensions import toc
 
 from rabbitlab import audit
-from rabbitlab.audit import as_json, asking, reading
+from rabbitlab.audit import as_json, asking, consumers
 from rabbitlab.audit.checklist import ITEMS
+from rabbitlab.audit.seen import Seen
+from rabbitlab.audit.verdict import judge
 from rabbitlab.units import ROOT
-from tests.audit_cluster import NODES, Served, classic, consumer, orderly, serving
+from tests.audit_cluster import NODES, Served, classic, consumer, listener, orderly, queue, serving
 
 
 class TestAsAProgram:
@@ -91,6 +94,42 @@ class TestAsAProgram:
         item = next(item for item in json.loads(said.out)["items"] if item["id"] == "quorum-queues")
         assert len(item["objects"]) == 1000
 
+    def reading_queues(self, run, queues, second_page):
+        """The items, by name, where these queues are there at first, and the second page of them is answered otherwise."""
+        parts = orderly()
+        parts["queues"] = queues
+        served = Served(parts)
+        answer = served.answer
+
+        def answer_otherwise(path, params):
+            asked = path == "api/queues" and params["page"] == ["2"]
+            return second_page if asked else answer(path, params)
+
+        served.answer = answer_otherwise
+        _, said = run(served, as_json=True)
+        return {item["id"]: item for item in json.loads(said.out)["items"]}
+
+    @pytest.mark.parametrize(("first", "verdict"), [(classic("fleeting", durable=False), "fail"), (queue("orders"), "cannot be seen")])
+    def test_queues_that_go_while_they_are_read_hide_no_others(self, first, verdict, run):
+        gone = 400, {"error": "bad_request", "reason": "Page out of range"}
+        durable = self.reading_queues(run, [first, *(queue(f"queue {n}") for n in range(600))], gone)["durable-queues"]
+        assert durable["verdict"] == verdict
+        assert verdict == "fail" or "came and went" in durable["saw"]
+
+    def test_a_queue_that_is_read_twice_counts_once(self, run):
+        """One that came meanwhile has moved it to the next page."""
+        queues = [classic(f"queue {n}", durable=False) for n in range(501)]
+        again = {"items": queues[499:], "page": 2, "page_count": 2, "total_count": 502}
+        durable = self.reading_queues(run, queues, (200, again))["durable-queues"]
+        assert len(durable["objects"]) == 501
+
+    def test_queues_that_came_while_they_were_read_may_hide_one_that_went(self, run):
+        queues = [queue(f"queue {n}") for n in range(501)]
+        fewer = {"items": queues[500:], "page": 2, "page_count": 2, "total_count": 502}
+        durable = self.reading_queues(run, queues, (200, fewer))["durable-queues"]
+        assert durable["verdict"] == "cannot be seen"
+        assert "came and went" in durable["saw"]
+
     def test_a_user_who_only_monitors_sees_less_and_passes_less(self, run):
         parts = orderly()
         parts["whoami"] = {"name": "watch", "tags": ["monitoring"]}
@@ -102,6 +141,39 @@ class TestAsAProgram:
         assert told["durable-queues"]["verdict"] == "cannot be seen"
         assert "may not enter shop" in told["durable-queues"]["saw"]
         assert told["odd-nodes"]["verdict"] == "pass"
+
+    def test_virtual_hosts_that_could_not_be_read_may_hide_queues(self, run):
+        parts = orderly()
+        parts["whoami"] = {"name": "watch", "tags": ["monitoring"]}
+        _, said = run(Served(parts, {"api/vhosts": 500}), as_json=True)
+        told = {item["id"]: item for item in json.loads(said.out)["items"]}
+        for id in ("durable-queues", "dead-letter-exchanges", "quorum-queues", "queue-bounds", "stuck-messages"):
+            assert told[id]["verdict"] == "cannot be seen", id
+            assert "which virtual hosts there are" in told[id]["saw"]
+
+    def test_an_administrator_sees_the_queues_of_all_virtual_hosts_even_where_these_could_not_be_read(self, run):
+        _, said = run(Served(orderly(), {"api/vhosts": 500}), as_json=True)
+        told = {item["id"]: item["verdict"] for item in json.loads(said.out)["items"]}
+        assert told["durable-queues"] == "pass"
+
+    @pytest.mark.parametrize("refused", [500, 503])
+    def test_queues_that_could_not_be_listed_are_not_said_to_be_forbidden(self, refused, run):
+        parts = orderly()
+        parts["whoami"] = {"name": "watch", "tags": ["monitoring"]}
+        _, said = run(Served(parts, {"api/queues/shop": refused}), as_json=True)
+        told = {item["id"]: item for item in json.loads(said.out)["items"]}
+        assert told["durable-queues"]["verdict"] == "cannot be seen"
+        assert "the queues of shop could not be listed" in told["durable-queues"]["saw"]
+        assert "set_permissions" not in told["durable-queues"]["saw"]
+
+    def test_whether_it_may_enter_a_virtual_host_is_asked_of_those_that_were_chosen(self, run):
+        parts = orderly()
+        parts["whoami"] = {"name": "watch", "tags": ["monitoring"]}
+        parts["vhosts"].append({"name": "toys"})
+        served = Served(parts)
+        run(served, vhosts=["shop"])
+        asked = [path for _, path in served.asked if path.startswith("api/queues/")]
+        assert asked == ["api/queues/shop"]
 
     def test_a_user_without_the_tag_sees_only_its_own(self, run):
         parts = orderly()
@@ -126,6 +198,27 @@ class TestAsAProgram:
         status, said = run(Served(parts), vhosts=["shop"])
         assert status == 0, said
 
+    @pytest.mark.parametrize(
+        ("part", "bad", "closing", "id"),
+        [
+            ("consumers", consumer("orders", prefetch_count=0), consumer("parcels", channel_details=[]), "prefetch"),
+            (
+                "channels",
+                {"confirm": False, "message_stats": {"publish": 1}},
+                {"connection_details": [], "message_stats": []},
+                "publisher-confirms",
+            ),
+            ("queues", classic("fleeting", durable=False), queue("parcels", effective_policy_definition=[]), "dead-letter-exchanges"),
+        ],
+    )
+    def test_a_list_in_place_of_an_object_hides_nothing(self, part, bad, closing, id, run):
+        """RabbitMQ before 4.1 answers so with an object without anything in it, as of a channel that is closing."""
+        parts = orderly()
+        parts[part] += [bad, closing]
+        _, said = run(Served(parts), as_json=True)
+        told = {item["id"]: item for item in json.loads(said.out)["items"]}
+        assert told[id]["verdict"] == "fail", told[id]
+
     def test_only_queues_that_matter_must_be_safe(self, run):
         parts = orderly()
         parts["queues"].append(classic("toys"))
@@ -133,16 +226,75 @@ class TestAsAProgram:
         assert run(Served(parts), important="^orders$")[0] == 0
 
     def test_a_consumer_that_its_program_has_lost_is_found(self, run, monkeypatch):
-        monkeypatch.setattr(reading, "LAG", 0.1)
+        monkeypatch.setattr(consumers, "LAG", 0.1)
         parts = orderly()
         parts["consumers"].append(consumer("orders"))
         served = Served(parts)
         answer = served.answer
-        served.answer = lambda path, params: (200, {"consumers": 1}) if path == "api/queues/shop/orders" else answer(path, params)
+        orders = {"consumers": 1, "consumer_details": [consumer("orders"), {"channel_details": []}, consumer("orders")]}
+        served.answer = lambda path, params: (200, orders) if path == "api/queues/shop/orders" else answer(path, params)
         _, said = run(served, as_json=True)
         told = {item["id"]: item for item in json.loads(said.out)["items"]}
         assert told["cancelled-consumers"]["verdict"] == "fail"
         assert told["cancelled-consumers"]["objects"] == ["orders in shop"]
+        assert [path for _, path in served.asked].count("api/consumers") == 1
+
+    def test_a_prometheus_that_knows_nothing_of_what_was_lost_proves_nothing(self, run):
+        served = Served(orderly())
+        answer = served.answer
+        nothing = {"status": "success", "data": {"result": []}}
+        served.answer = lambda path, params: (200, nothing) if "increase(" in params.get("query", [""])[0] else answer(path, params)
+        _, said = run(served, as_json=True)
+        told = {item["id"]: item for item in json.loads(said.out)["items"]}
+        assert told["lost-in-silence"]["verdict"] == "cannot be seen"
+
+    def test_what_a_node_lost_counts_also_while_prometheus_does_not_reach_it(self, run):
+        served = Served(orderly())
+        run(served)
+        assert len(served.counted) > 1
+        for query in served.counted:
+            assert re.search(r"increase\(.*\[1d\].*last_over_time\(rabbitmq_identity_info\{[^}]*\}\[1d\]\)", query), query
+
+    def test_what_mqtt_publishes_to_nobody_is_not_lost(self, run):
+        served = Served(orderly() | {"watched": set()})
+        answer = served.answer
+        counter = "rabbitmq_global_messages_unroutable_dropped_total"
+        figures = f'rabbitmq_identity_info{{rabbitmq_node="{NODES[0]}"}} 1\n{counter}{{protocol="mqtt311"}} 7\n'
+        served.answer = lambda path, params: (200, figures) if path == "metrics" else answer(path, params)
+        _, said = run(served, as_json=True)
+        told = {item["id"]: item for item in json.loads(said.out)["items"]}
+        assert told["lost-in-silence"]["verdict"] == "cannot be seen", told["lost-in-silence"]
+
+    def test_metrics_of_another_cluster_that_answer_at_a_guessed_address_are_left_out(self, monkeypatch):
+        monkeypatch.setenv("THE_PASSWORD", "secret")
+        other = 'rabbitmq_identity_info{rabbitmq_node="rabbit@elsewhere",rabbitmq_cluster_permanent_id="theirs"} 1\n'
+        lost = 'rabbitmq_global_messages_unroutable_dropped_total{protocol="amqp091"} 9\n'
+        served = Served(orderly())
+        answer = served.answer
+        served.answer = lambda path, params: (200, other + lost) if path == "metrics" else answer(path, params)
+        with serving(served) as url:
+            port = int(url.rpartition(":")[2])
+            served.parts["listeners"] = [listener(NODES[0], "http/prometheus", port)]
+            report = audit.audit(audit.Source(url=url, user="auditor", password_env="THE_PASSWORD"))
+        (finding,) = [result.finding for result in report.results if result.item.id == "lost-in-silence"]
+        assert finding.verdict.value == "cannot be seen"
+        assert "rabbit@elsewhere" in finding.saw
+
+    def test_a_queue_of_a_moment_ago_is_not_judged_by_a_policy_that_is_not_told(self, run):
+        parts = orderly()
+        parts["queues"].append(queue("fresh"))
+        del parts["queues"][-1]["effective_policy_definition"]
+        _, said = run(Served(parts), as_json=True)
+        told = {item["id"]: item for item in json.loads(said.out)["items"]}
+        assert told["dead-letter-exchanges"]["verdict"] == "cannot be seen"
+
+    def test_which_consumer_is_active_and_which_bytes_are_persistent_is_asked(self, run):
+        served = Served(orderly())
+        answer, columns = served.answer, []
+        served.answer = lambda path, params: columns.append((path, params.get("columns"))) or answer(path, params)
+        run(served)
+        assert "active" in dict(columns)["api/consumers"][0].split(",")
+        assert {"message_bytes", "message_bytes_persistent"} <= set(dict(columns)["api/queues"][0].split(","))
 
     def test_a_page_is_written_beside_the_table(self, run, tmp_path):
         parts = orderly()
@@ -233,11 +385,47 @@ class TestWhatCannotBeRead:
         assert status == 2
         assert "is no address" in error
 
-    def test_a_password_in_the_address(self, capsys, monkeypatch):
-        status, error = status_and_error(capsys, monkeypatch, "http://guest:hidden@localhost:15672")
+    @pytest.mark.parametrize(
+        "url",
+        ["http://guest:hidden@localhost:15672", "guest:hidden@rabbit:15672", "http://guest:hid#den@rabbit", "http://guest:hid/den@rabbit"],
+    )
+    @pytest.mark.parametrize("option", ["url", "prometheus", "metrics"])
+    def test_a_password_in_the_address(self, option, url, capsys, monkeypatch):
+        with serving(Served(orderly())) as good:
+            given = {"url": good} | {option: (url,) if option == "metrics" else url}
+            status, error = status_and_error(capsys, monkeypatch, **given)
         assert status == 2
-        assert "--password-env" in error
-        assert "hidden" not in error
+        assert "password into the address" in error
+        assert "hid" not in error
+
+    def test_a_fault_of_the_audit_is_no_failure_of_the_cluster(self, capsys, monkeypatch):
+        def broken(*_, **__):
+            raise RecursionError("too deep")
+
+        monkeypatch.setattr(audit, "judge", broken)
+        with serving(Served(orderly())) as url:
+            status, error = status_and_error(capsys, monkeypatch, url)
+        assert status == 2
+        assert "too deep" in error
+
+    def test_the_json_can_be_printed_on_any_terminal(self):
+        parts = orderly()
+        parts["queues"].append(classic("Aufträge", durable=False))
+        report = audit.Report(judge(ITEMS, Seen(parts)), cluster={}, read={})
+        assert "Auftr" in as_json.text(report)
+        assert as_json.text(report).isascii()
+
+    @pytest.mark.parametrize("answer", ["7", "[[]]", '{"items": 7}'])
+    def test_an_answer_of_another_shape_is_a_part_that_was_not_read(self, answer, capsys, monkeypatch):
+        monkeypatch.setenv("THE_PASSWORD", "secret")
+        served = Served(orderly())
+        usual = served.answer
+        served.answer = lambda path, params: (200, answer) if path in ("api/queues", "api/users") else usual(path, params)
+        with serving(served) as url:
+            status = audit.run(audit.Source(url=url, user="auditor", password_env="THE_PASSWORD"), as_json=True)
+        told = {item["id"]: item["verdict"] for item in json.loads(capsys.readouterr().out)["items"]}
+        assert status == 0
+        assert told["durable-queues"] == told["default-credentials"] == "cannot be seen"
 
     @pytest.mark.parametrize(
         ("option", "hint"),
@@ -266,12 +454,28 @@ class TestWhatCannotBeRead:
         assert status == 2
         assert "not with metrics of RabbitMQ" in error
 
+    def test_metrics_of_another_cluster(self, capsys, monkeypatch):
+        stranger = b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nrabbitmq_identity_info{rabbitmq_node="rabbit@elsewhere"} 1\n'
+        with serving(Served(orderly())) as url, answering(stranger) as other:
+            status, error = status_and_error(capsys, monkeypatch, url, metrics=(other,))
+        assert status == 2
+        assert "rabbit@elsewhere" in error
+
     def test_a_virtual_host_that_is_not_there(self, capsys, monkeypatch):
         monkeypatch.setenv("THE_PASSWORD", "secret")
         with serving(Served(orderly())) as url:
             status = audit.run(audit.Source(url=url, user="auditor", password_env="THE_PASSWORD"), vhosts=["toys"])
         assert status == 2
         assert "there are: /, shop" in capsys.readouterr().err
+
+    def test_virtual_hosts_that_could_not_be_read(self, capsys, monkeypatch):
+        monkeypatch.setenv("THE_PASSWORD", "secret")
+        with serving(Served(orderly(), {"api/vhosts": 500})) as url:
+            status = audit.run(audit.Source(url=url, user="auditor", password_env="THE_PASSWORD"), vhosts=["shop"])
+        assert status == 2
+        error = capsys.readouterr().err
+        assert "could not be read" in error
+        assert "There is no virtual host" not in error
 
     def test_no_name_and_no_password(self, capsys, monkeypatch):
         monkeypatch.setattr("sys.stdin", io.StringIO())
@@ -341,12 +545,53 @@ def links(text):
     return [f"docs/module_4_production/{place}" for place in re.findall(r"\]\(([^)]+)\)", text)]
 
 
-def test_a_queue_whose_node_has_no_numbers_yet_is_not_suspected(monkeypatch):
-    consumers = [{"queue": {"vhost": "/", "name": "slow"}}]
+LONG_AGO = 1_760_000_000_000  # in 2025, as RabbitMQ tells times
+
+
+def consuming(queue):
+    """A consumer of a queue in the virtual host ``/``."""
+    return {"queue": {"vhost": "/", "name": queue}, "channel_details": {"connection_name": "packer"}}
+
+
+def suspected(monkeypatch, details, connected_at=LONG_AGO):
+    """The queues of *details* that are taken to have let go of a consumer, where all of them count none at first.
+
+    Args:
+        details: What each queue says when it is asked alone, by name.
+        connected_at: When the consumers' program connected.
+    """
 
     class Asker:
         def json(self, path, **_):
-            return consumers if path == "api/consumers" else []
+            told = details[path.removeprefix("api/queues/%2F/")]
+            if isinstance(told, Exception):
+                raise told
+            return told
 
-    monkeypatch.setattr(reading, "LAG", 0.1)
-    assert reading.cancelled(Asker(), [{"vhost": "/", "name": "slow", "consumers": 0}], consumers) == []
+    monkeypatch.setattr(consumers, "LAG", 0.1)
+    queues = [{"vhost": "/", "name": name, "consumers": 0} for name in details]
+    return consumers.cancelled(Asker(), queues, [consuming(name) for name in details], [{"name": "packer", "connected_at": connected_at}])
+
+
+def counting(consumers, held=1):
+    """A queue that counts so many consumers, and whose consumers' channels have *held*."""
+    return {"consumers": consumers, "consumer_details": [consuming("orders")] * held}
+
+
+def test_a_queue_whose_node_has_no_numbers_yet_is_not_suspected(monkeypatch):
+    assert suspected(monkeypatch, {"slow": []}) == []
+
+
+def test_a_queue_that_is_deleted_meanwhile_does_not_hide_what_happened_to_another(monkeypatch):
+    assert suspected(monkeypatch, {"deleted": asking.Refused(404, "Object Not Found"), "lost": counting(0)}) == [("/", "lost")]
+
+
+def test_a_queue_that_has_counted_its_consumer_meanwhile_is_not_suspected(monkeypatch):
+    assert suspected(monkeypatch, {"slow": counting(1), "gone": counting(0, held=0), "lost": counting(1, held=2)}) == [("/", "lost")]
+
+
+@pytest.mark.parametrize("ago", [None, 0, 60])
+def test_a_consumer_that_has_just_come_is_not_lost(ago, monkeypatch):
+    """Where the statistics interval was raised, its queue counts it a minute later."""
+    connected_at = None if ago is None else (time.time() - ago) * 1000
+    assert suspected(monkeypatch, {"orders": counting(0)}, connected_at) == []

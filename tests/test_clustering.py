@@ -86,8 +86,12 @@ def test_a_queue_grown_onto_a_fourth_node_has_three_members_again_after_healing(
         cluster.compose("--profile", "fourth", "up", "--detach", "rabbit4", capture=True, check=True)
         broker.wait_until(lambda: "rabbit4" in broker.running_nodes(), 60, "the fourth node to join")
         grow = ("rabbitmq-queues", "--quiet", "grow", "rabbit@rabbit4", "all", "--vhost-pattern", f"^{room.vhost}$")
-        containers.run("rabbit1", *grow)
-        assert broker.members("stock", vhost=room.vhost) == [*NAMES, "rabbit4"]
+
+        def grown():  # its status is 0 also where the queue did not take the member
+            containers.run("rabbit1", *grow)
+            return broker.members("stock", vhost=room.vhost) == [*NAMES, "rabbit4"]
+
+        broker.wait_until(grown, 30, "a member on rabbit4")
         assert "rabbit4" in wholeness.missing()
     finally:
         healing.heal()

@@ -31,6 +31,8 @@ class TestRows:
     @pytest.mark.parametrize("name", CHOSEN)
     def test_the_patterns_keep_their_promises(self, name):
         found = matrix.play(ROWS[name], messages=MESSAGES, say=print)
+        if found["verdict"] == INFRASTRUCTURE:  # it says nothing about the programs: once more, as ./lab faults does
+            found = matrix.play(ROWS[name], messages=MESSAGES, say=print)
         assert found["verdict"] == HELD, found.get("error") or found["missed"] or found["examples"]
 
     @pytest.mark.cluster

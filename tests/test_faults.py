@@ -367,7 +367,7 @@ def test_faults_inside_each_other_are_each_there_and_the_last_leaves_all_well():
 BREAKING = """
 import pathlib, sys
 from rabbitlab import faults, lock
-lock.STATE = pathlib.Path(sys.argv[1])  # a turn of its own: the test has the true one
+lock.FOLDER = pathlib.Path(sys.argv[1])  # a turn of its own: the test has the true one
 with faults.{fault}:
     print("broken", flush=True)
     sys.stdin.read()

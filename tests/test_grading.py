@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import rabbitlab.management
 from rabbitlab.errors import Mendable
 from rabbitlab.grading import management
 from rabbitlab.grading.answer import Answer
@@ -32,14 +33,19 @@ from rabbitlab.grading import feedback
 
 
 def test_three_arrive(attempt, answer):
-    answer.run(lambda mine: mine.send(attempt.parameters(), 3), within=4)
+    answer.run(lambda mine: mine.send(attempt.parameters(), 3), within=seconds(answer))
     held = attempt.depth("orders")
     assert held == 3, feedback(saw=f"We asked for three; the queue holds {held}.", rule="Each publish makes one.", look="Lesson 1.4")
 
 
 def test_three_more_arrive(attempt, answer):
-    answer.run(lambda mine: mine.send(attempt.parameters(), 3), within=4)
+    answer.run(lambda mine: mine.send(attempt.parameters(), 3), within=seconds(answer))
     assert attempt.depth("orders") == 3, feedback(saw="The queue was not empty.", rule="A rule.", look="Lesson 1.4")
+
+
+def seconds(answer):
+    """Few for an answer that does not end; for any other, enough on a machine that has much else to do."""
+    return 4 if answer.path.stem in ("loops_for_ever", "waits_for_ever") else 30
 '''
 OPEN = """
 import pika
@@ -125,6 +131,12 @@ ENDS = {
         "import pika\ndef send(parameters, count):\n    parameters.port = 5999\n    pika.BlockingConnection(parameters)\n",
         "error",
         ("AMQPConnectionError", "No node answered"),
+    ),
+    "two threads on one connection": (
+        "import pika\ndef send(parameters, count):\n"
+        "    raise pika.exceptions.StreamLostError('Stream connection lost: IndexError(\"pop from an empty deque\")')\n",
+        "error",
+        ("StreamLostError", "serves one thread"),
     ),
     "asks for the keyboard": ("def send(parameters, count):\n    input('Go on?')\n", "error", ("EOFError", "no keyboard")),
     "does nothing": ("def send(parameters, count):\n    print('sent')\n", "failed", ("There is no queue `orders`, nor any",)),
@@ -398,7 +410,7 @@ class TestAttempt:
         import pika
 
         connections = [pika.BlockingConnection(attempt.parameters(port=port)) for port in (5672, 5673, 5674)]
-        assert attempt.connections() == 3
+        assert attempt.comes_true(lambda: attempt.connections() == 3, within=5)
         for connection in connections:
             connection.close()
         assert attempt.left_open() == 0
@@ -407,10 +419,10 @@ class TestAttempt:
         import pika
 
         connection = pika.BlockingConnection(attempt.parameters())
-        assert attempt.close_connections() == 1
+        assert attempt.close_connections(at_least=1) == 1  # opened a moment ago: RabbitMQ may not list it yet
         with pytest.raises(pika.exceptions.ConnectionClosedByBroker):
             connection.process_data_events(time_limit=5)
-        assert attempt.connections() == 0
+        assert attempt.left_open(within=5) == 0
         assert attempt.close_connections() == 0
 
     def test_the_grader_counts_nowhere(self, attempt):
@@ -469,7 +481,7 @@ class TestEndings:
         """A run whose answer hangs; returns it and the name of its vhost."""
         folder = tmp_path / "exercises" / "module_9_ends"
         folder.mkdir(parents=True)
-        (folder / "test_ex_01_ends.py").write_text(GRADER.lstrip().replace("within=4", "within=60"))
+        (folder / "test_ex_01_ends.py").write_text(GRADER.lstrip().replace("else 30", "else 60"))
         (folder / "ex_01_ends.py").write_text("import time\ndef send(parameters, count):\n    open('started', 'w')\n    time.sleep(60)\n")
         command = [sys.executable, "-m", "pytest", "-p", "rabbitlab.grading.plugin", "-p", "no:cacheprovider", "--results", "r.json"]
         run = subprocess.Popen(
@@ -520,11 +532,11 @@ def test_a_cluster_that_goes_away_in_the_middle_is_no_verdict_on_the_answer(tmp_
     folder = tmp_path / "exercises" / "module_9_ends"
     folder.mkdir(parents=True)
     gone = """
-from rabbitlab.grading import management
+from rabbitlab import management
 from rabbitlab.nodes import Node
 
 def test_it_goes_away(attempt, answer):
-    management._order[:] = [Node("rabbit1", amqp=1, management=1, metrics=1)]
+    management.NODES = [Node("rabbit1", amqp=1, management=1, metrics=1)]
     answer.start(lambda mine: mine.send())
     attempt.exists("orders")
 """
@@ -563,8 +575,14 @@ def nodes(monkeypatch):
             threading.Thread(target=server.serve_forever, daemon=True).start()
             stack.callback(server.shutdown)
         ports = [server.server_port for server in made]
-        monkeypatch.setattr(management, "_order", [Node(f"rabbit{n}", amqp=1, management=port, metrics=1) for n, port in enumerate(ports)])
+        only(monkeypatch, *(Node(f"rabbit{n}", amqp=1, management=port, metrics=1) for n, port in enumerate(ports)))
         yield answers
+
+
+def only(monkeypatch, *nodes: Node) -> None:
+    """Let there be these nodes, and no others."""
+    monkeypatch.setattr(rabbitlab.management, "NODES", nodes)
+    monkeypatch.setattr(rabbitlab.management, "_answered", nodes[0])
 
 
 def test_nodes_that_cannot_answer_for_a_moment_are_asked_again(nodes):
@@ -574,8 +592,8 @@ def test_nodes_that_cannot_answer_for_a_moment_are_asked_again(nodes):
 
 def test_nodes_that_cannot_answer_at_all_are_quoted(nodes):
     nodes += [(500, b"no majority")]
-    with pytest.raises(Mendable, match=r"No node has answered GET /api/queues but by: 500 no majority, .*\./lab doctor"):
-        management.call("GET", "queues", timeout=0.5)
+    with pytest.raises(Mendable, match=r"No node has answered GET /api/queues within 0.5 s, .*: 500 no majority\. .*\./lab doctor"):
+        management.call("GET", "queues", patience=0.5)
 
 
 def test_a_signal_is_heard_wherever_it_arrives(tmp_path):
@@ -607,9 +625,9 @@ def test_it_goes_on(attempt, answer):
 
 def test_nodes_that_are_there_and_do_not_answer_are_not_called_missing(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        monkeypatch.setattr(management, "_order", [Node("rabbit1", amqp=0, management=silent.getsockname()[1], metrics=0)])
-        with pytest.raises(Mendable, match="No node has answered within 0 s, though some are there"):
-            management.call("GET", "overview", timeout=0.2)
+        only(monkeypatch, Node("rabbit1", amqp=0, management=silent.getsockname()[1], metrics=0))
+        with pytest.raises(Mendable, match=r"No node has answered GET /api/overview within 0.2 s, though some are there; last: timed out"):
+            management.call("GET", "overview", timeout=0.2, patience=0.2)
 
 
 def test_plain_pytest_with_every_plugin_grades_alike(tmp_path):

@@ -160,6 +160,23 @@ class TestProgress:
         assert sorted(p.name for p in units.STATE.iterdir()) == ["progress.json", "progress.lock"]
 
 
+@pytest.mark.parametrize("unit", [unit for unit in units.every() if unit.kind == "exercise"], ids=lambda unit: unit.short)
+def test_what_comes_next_is_what_the_brief_says(unit):
+    following = loop._after(unit)
+    said = re.search(r"(?m)^Next: .*", unit.page.read_text())
+    if said and (lesson := re.match(r"Next: \[?lesson (\d)\.(\d)", said[0])):
+        assert following.short == f"{lesson[1]}/0{lesson[2]}"
+    elif said:
+        assert following.stem in said[0] or following.kind in said[0]
+    else:
+        assert following.kind == "lesson"
+
+
+def test_a_project_is_followed_by_the_next_module():
+    projects = [unit for unit in units.every() if unit.kind == "project"]
+    assert [following and following.short for following in map(loop._after, projects)] == ["2/01", "3/01", "4/01", None]
+
+
 def test_saved_files_mean_units(course):
     folder = course / "exercises" / MODULE
     assert loop.saved([folder / f"{STEM}.py"]) == [UNIT]

@@ -36,6 +36,48 @@ def test_a_prometheus_that_is_not_there_is_mendable(monkeypatch):
         Prometheus("test")
 
 
+class Paused:
+    """A container that can be paused; *interrupted* as soon as it is."""
+
+    def __init__(self, interrupted=False):
+        self.status, self._interrupted = "running", interrupted
+
+    def pause(self):
+        self.status = "paused"
+        if self._interrupted:
+            raise KeyboardInterrupt
+
+    def unpause(self):
+        assert self.status == "paused", "Docker refuses that"
+        self.status = "running"
+
+
+@pytest.fixture
+def pausing(monkeypatch):
+    """Let a Prometheus be this container."""
+
+    def be(container: Paused) -> Prometheus:
+        monkeypatch.setattr("rabbitlab.containers.of", lambda service: container)
+        monkeypatch.setattr("rabbitlab.containers.state", lambda service: container.status)
+        return object.__new__(Prometheus)  # without a look at one that runs
+
+    return be
+
+
+def test_it_goes_on_when_the_pause_itself_is_interrupted(pausing):
+    container = Paused(interrupted=True)
+    with pytest.raises(KeyboardInterrupt), pausing(container).looking_away():
+        pytest.fail("the body ran")
+    assert container.status == "running"
+
+
+def test_whoever_lets_it_go_on_first_does_no_harm(pausing):
+    container = Paused()
+    with pausing(container).looking_away():
+        container.unpause()
+    assert container.status == "running"
+
+
 @pytest.fixture
 def mine():
     try:

@@ -35,7 +35,7 @@ LAYERS = (
     ),
     ("broker",),
     ("management",),
-    ("nodes", "units", "errors"),
+    ("nodes", "units", "errors", "stalls"),
 )
 APART = "patterns"  # plain pika, to be taken to work: nothing imports it, and it imports nothing of the course
 PLACE = {name: place for place, names in enumerate(LAYERS) for name in names}

@@ -11,9 +11,9 @@ SERVICES = COMPOSE["services"]
 
 
 def published(service: str) -> dict[int, tuple[str, int]]:
-    """Port in the container -> (address, port on this machine)."""
+    """Port in the container -> (address, port on this machine; 0 where any will do)."""
     ports = [port.split(":") for port in SERVICES[service].get("ports", [])]
-    return {int(inside): (address, int(outside)) for address, outside, inside in ports}
+    return {int(inside): (address, int(outside or 0)) for address, outside, inside in ports}
 
 
 def test_the_nodes_are_the_compose_services_that_run_rabbitmq():

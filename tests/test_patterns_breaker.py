@@ -24,7 +24,15 @@ from pika.exceptions import (
     UnroutableError,
 )
 
-from rabbitlab.patterns import CircuitBreaker, CircuitOpen, Metrics, is_connection_trouble
+from rabbitlab.patterns import (
+    CircuitBreaker,
+    CircuitOpen,
+    Metrics,
+    PoolClosed,
+    PoolTimeout,
+    PublisherClosed,
+    is_connection_trouble,
+)
 
 pytest_plugins = ["tests.rooms"]
 PATIENCE = 20.0  # seconds, for what takes milliseconds on an idle machine
@@ -50,6 +58,7 @@ TROUBLE = [
     TimeoutError(),
     socket.gaierror(),
 ]
+NOT_ASKED = [PoolTimeout("all 8 are lent"), PoolClosed("closed"), PublisherClosed("closed"), CircuitOpen(1.0, "another breaker's")]
 
 
 class Clock:
@@ -287,6 +296,24 @@ def test_a_trial_that_was_broken_off_is_made_again(error):
     assert breaker.call(works) == "done"
 
 
+@pytest.mark.parametrize("error", NOT_ASKED, ids=repr)
+def test_what_never_reached_rabbitmq_says_nothing_about_it(error):
+    """Neither a failure nor a success: the failures around it are still in a row, and a trial is made again."""
+    clock = Clock()
+    breaker = CircuitBreaker(threshold=3, cooldown=10, clock=clock)
+    for failure in (OSError("gone"), error, OSError("gone"), error, OSError("gone")):
+        assert breaker.state == "closed"
+        with pytest.raises(type(failure)):
+            breaker.call(fail, failure)
+    assert breaker.state == "open"
+    clock.now += 10
+    with pytest.raises(type(error)):
+        breaker.call(fail, error)
+    assert breaker.state == "half-open"
+    assert breaker.call(works) == "done"
+    assert breaker.state == "closed"
+
+
 def test_a_trial_ends_though_counts_raises():
     clock = Clock()
     breaker = opened(clock=clock, counts=lambda error: isinstance(error, OSError | StreamLostError) or error.reply_code == 320)
@@ -376,14 +403,17 @@ class Breaker(RuleBasedStateMachine):
                 self.trial = call
 
     @precondition(lambda self: self.hung)
-    @rule(which=st.integers(0, 3), error=st.sampled_from([None, *ANSWERS, *TROUBLE]))
+    @rule(which=st.integers(0, 3), error=st.sampled_from([None, *ANSWERS, *TROUBLE, *NOT_ASKED]))
     def end(self, which, error):
         call, began = self.hung.pop(which % len(self.hung))
         call.end(error)
         bad = error is not None and error in TROUBLE
         if call is self.trial:
             self.trial = None
-            self._open() if bad else self._close()
+            if error not in NOT_ASKED:
+                self._open() if bad else self._close()
+        elif error in NOT_ASKED:
+            return
         elif self.opened_at is None and began == self.openings:
             self.in_a_row = self.in_a_row + 1 if bad else 0
             if self.in_a_row == self.THRESHOLD:

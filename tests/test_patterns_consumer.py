@@ -12,28 +12,33 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
+from unittest.mock import Mock
 
 import pika
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker, ProbableAuthenticationError
+from pika.spec import Basic
 from prometheus_client import CollectorRegistry
 
 from rabbitlab import broker, faults
 from rabbitlab.ledger import Ledger
 from rabbitlab.nodes import NODES
+from rabbitlab.patterns import moves
 from rabbitlab.patterns.acks import AckJoiner
 from rabbitlab.patterns.care import Care
 from rabbitlab.patterns.consumer import ResilientConsumer
 from rabbitlab.patterns.message import Message, Reject
 from rabbitlab.patterns.metrics import Metrics
 from rabbitlab.patterns.publisher import ReliablePublisher
-from rabbitlab.patterns.receipt import Outcome
+from rabbitlab.patterns.receipt import Outcome, PublisherClosed
 from rabbitlab.patterns.retries import Retries, copied, declare_topology
+from rabbitlab.patterns.subscription import Subscription
 from rabbitlab.proxy import Proxy
 from rabbitlab.units import ROOT
+from tests.clients import until_silence
 
 pytest_plugins = ["tests.rooms"]
 QUICK = Retries(limit=3, base=0.25, factor=2.0, cap=10.0)
@@ -102,9 +107,7 @@ class Shop:
     def take(self, queue):
         """Everything that is ready in *queue*, as (message_id, properties, body)."""
         found = []
-        for method, properties, body in self.channel.consume(queue=queue, auto_ack=True, inactivity_timeout=1):
-            if method is None:
-                break
+        for _, properties, body in until_silence(self.channel, queue, auto_ack=True):
             found.append((properties.message_id, properties, body))
         self.channel.cancel()
         return found
@@ -273,26 +276,46 @@ def test_a_window_without_room_is_told_at_once(wrong):
         ResilientConsumer("amqp://localhost", "orders", print, **wrong)
 
 
+@settings(deadline=None)
 @given(deaths=st.lists(st.integers(0, 3), max_size=25), prefetch=st.integers(1, 6))
 def test_a_suspect_is_tried_alone_and_care_comes_to_an_end(deaths, prefetch):
-    """A queue as a model: it delivers in order, what is given back is where it was, and at worst that is all but one."""
+    """A queue as a model: it delivers in order, what is given back is where it was, and at worst that is all of what came at once."""
     care, queue, turns = Care(QUICK, prefetch), deaths, 0
     while queue:
         turns += 1
         assert turns <= 3 * len(deaths), "of three turns, one brings something forward"
-        begun = 0
-        for died in queue[: care.prefetch]:
-            if care.changes(dying(died)):
-                begun = 0
-                break
-            if died == QUICK.limit - 1:
-                assert care.prefetch == 1
-            begun += 1
-        queue = queue[begun:]
+        alone, begun = care.prefetch == 1, handed_out(care, queue[: care.prefetch])
+        assert alone or QUICK.limit - 1 not in begun
+        queue = queue[len(begun) :]
 
 
-def dying(times):
-    return message({"x-delivery-count": times, "x-acquired-count": times}, redelivered=times > 0)
+def handed_out(care, deaths):
+    """What handlers begin with when these messages come at once. pika tells of each, whatever was made of those before it."""
+    link, begun = Mock(), []
+
+    def take(message):
+        if care.changes(message):
+            subscription.drain()
+        else:
+            begun.append(message.deaths)
+
+    def read(done, *within):
+        for tag, message in enumerate([] if within else map(dying, deaths), start=1):
+            receive(subscription, message, tag)
+
+    link.until = read
+    subscription = Subscription(link, "orders", care.prefetch, take)
+    subscription.run(attached=Mock())
+    return [] if subscription.draining else begun
+
+
+def receive(subscription, message, tag=1):
+    method = Basic.Deliver(delivery_tag=tag, redelivered=message.redelivered, routing_key="orders")
+    subscription._receive(None, method, message.properties, message.body)
+
+
+def dying(times, failures=0):
+    return message({"x-delivery-count": times, "x-acquired-count": times, "retry-attempt": failures}, redelivered=times > 0)
 
 
 def test_what_kills_its_process_is_known_when_it_was_alone():
@@ -305,10 +328,62 @@ def test_what_kills_its_process_is_known_when_it_was_alone():
     assert care.prefetch == 20
 
 
+@pytest.mark.parametrize("failures", range(7))
+def test_one_lost_consumer_proves_nothing_however_often_handlers_have_failed(failures):
+    """Also for one that an operator took from the dead letters and put back as it was."""
+    care = Care(Retries(limit=5), prefetch=20)
+    assert not care.is_proved(dying(1, failures))
+    assert care.changes(dying(1, failures)) == (failures >= 3), "with one attempt left, or none, it is tried alone"
+    assert care.is_proved(dying(2, failures)) == (failures >= 3)
+
+
 def test_where_the_queue_counts_failures_too_no_message_is_a_suspect():
     care = Care(Retries(limit=3, base=0), prefetch=20)
     assert not care.changes(dying(2))
     assert not care.is_proved(dying(9))
+
+
+def test_a_suspect_that_comes_together_with_the_consumer_stops_the_flow():
+    """The answer to basic_consume and the first messages may be read at once."""
+    consumer, seen = ResilientConsumer("amqp://localhost", "orders", print, retries=QUICK), []
+
+    def read(done, within=None, what=""):
+        if what.startswith("consume"):
+            receive(consumer._subscription, dying(QUICK.limit - 1))
+        seen.append(consumer.health)
+
+    consumer._link = Mock(until=read)
+    consumer._consume()
+    assert not seen[-1].flowing
+    assert "one message at a time" in seen[-1].why
+
+
+def test_a_publisher_made_anew_is_not_dropped_by_a_thread_that_hears_late_that_the_old_one_is_closed(monkeypatch):
+    refused, made = PublisherClosed("the login was refused"), []
+
+    def meanwhile(*_, **__):
+        """A second thread finds the publisher closed as well, and a third has a new one made, before the first one hears of it."""
+        made[0].publish.side_effect = refused
+        park()
+        park()
+        raise refused
+
+    def make(*_, **__):
+        made.append(Mock(**{"publish.side_effect": None if made else meanwhile}))
+        return made[-1]
+
+    def park():
+        parked = message(message_id="7")
+        parked._subscription = Mock(over=False, draining=False)
+        mover.park(parked, "no such street")
+
+    monkeypatch.setattr(moves, "ReliablePublisher", make)
+    mover = moves.Mover("amqp://localhost", "orders", QUICK, print, name="moves", heartbeat=10, metrics=Metrics.off())
+    park()
+    park()
+    assert [publisher.publish.call_count for publisher in made] == [2, 2]
+    mover.close()
+    assert made[-1].close.called, "no connection is left"
 
 
 # Messages flow, each is acknowledged after its effect, and no other.
@@ -531,6 +606,32 @@ def test_poison_that_kills_its_process_is_parked_and_its_neighbours_are_not(shop
     assert sum(entry.what == "start" and entry.id == "bad" for entry in ledger.entries()) == 3
 
 
+@pytest.mark.cluster
+def test_a_suspect_stops_nobody_behind_it(shop):
+    """It has one attempt left, after two consumers that went away with it; it is tried, and what stands behind it is handled."""
+    shop, notes = shop(), Notes()
+    suspect(shop)
+    shop.publish(*range(5))
+    shop.consumer(notes)
+    until(lambda: len(notes.done) == 6, 20, what="the suspect and five others to be handled")
+    assert notes.done[0] == "suspect"
+    until(shop.empty)
+
+
+def suspect(shop, hold=False):
+    """A message with one attempt left, in the queue or, with its delivery tag, in the hands of the shop's own channel."""
+    shop.publish("suspect")
+    for _ in range(QUICK.limit - 1):
+        shop.channel.basic_reject(delivery_tag=get(shop), requeue=True)
+    return get(shop) if hold else None
+
+
+def get(shop):
+    found = []
+    until(lambda: found.append(shop.channel.basic_get(queue="orders")[0]) or found[-1], what="a message to come")
+    return found[-1].delivery_tag
+
+
 # It comes back by itself.
 
 
@@ -696,6 +797,24 @@ def test_handlers_that_hang_are_no_flow(shop):
     until(lambda: not consumer.health.flowing and "every handler" in consumer.health.why)
     go.set()
     until(lambda: consumer.health.flowing)
+
+
+@pytest.mark.cluster
+def test_waiting_for_a_handler_before_a_suspect_is_tried_alone_is_no_flow(shop):
+    shop, go = shop(), threading.Event()
+    notes = Notes(lambda message: message.message_id == "slow" and go.wait(60))
+    tag = suspect(shop, hold=True)
+    consumer = shop.consumer(notes)
+    shop.publish("slow")
+    until(lambda: notes.calls)
+    assert consumer.health.flowing
+    shop.channel.basic_nack(delivery_tag=tag, requeue=True)
+    until(lambda: not consumer.health.flowing and "one message at a time" in consumer.health.why, seen=lambda: consumer.health)
+    assert len(notes.calls) == 1
+    go.set()
+    until(lambda: consumer.health.flowing and "one message at a time" in consumer.health.why, seen=lambda: consumer.health)
+    until(lambda: sorted(notes.done) == ["slow", "suspect"])
+    until(shop.empty)
 
 
 @pytest.mark.cluster

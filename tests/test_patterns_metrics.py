@@ -6,6 +6,8 @@ import threading
 
 import pytest
 
+from rabbitlab import broker
+from rabbitlab.patterns import ReliablePublisher
 from rabbitlab.patterns.metrics import COUNTERS, GAUGES, HISTOGRAMS, Metrics
 
 prometheus = pytest.importorskip("prometheus_client")
@@ -73,6 +75,18 @@ def test_threads_may_make_the_first_one_together(registry):
 def test_goes_to_the_registry_that_is_served_unless_told_otherwise():
     Metrics("test_goes_to_the_registry").returned.inc()
     assert prometheus.REGISTRY.get_sample_value("rabbitmq_client_returned_total", {"name": "test_goes_to_the_registry"}) == 1
+
+
+def test_a_closed_publisher_has_nothing_in_flight(registry):
+    publisher = ReliablePublisher("amqp://127.0.0.1:1", metrics=Metrics("till", registry))  # nobody there
+    publisher.publish(b"x", routing_key="q")
+
+    def shown():
+        return registry.get_sample_value("rabbitmq_client_in_flight", {"name": "till"})
+
+    broker.wait_until(lambda: shown() == 1, 20, "the message to be shown")
+    publisher.close(timeout=0)
+    assert shown() == 0
 
 
 def test_off_keeps_nothing(registry):

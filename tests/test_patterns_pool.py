@@ -16,7 +16,7 @@ import psutil
 import pytest
 from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker, ChannelWrongStateError, ProbableAuthenticationError, StreamLostError
 
-from rabbitlab import broker, faults
+from rabbitlab import broker, faults, stalls
 from rabbitlab.nodes import NODES
 from rabbitlab.patterns import LOST, ConnectionPool, PoolClosed, PoolTimeout
 from rabbitlab.patterns.turns import Turns
@@ -26,6 +26,11 @@ pytest_plugins = ["tests.rooms"]
 
 PATIENCE = 30.0  # seconds, for what takes milliseconds on an idle machine
 SLACK = 1.0  # seconds over a timeout: a busy machine, and the moment that a node has for a goodbye
+
+
+def awake(pool: ConnectionPool) -> None:
+    """Let *pool* take a pause of its keeper for what it is here, a busy machine, and not for a laptop that slept."""
+    pool._unattended = 60.0
 
 
 def until(condition, within=PATIENCE, every=0.02):
@@ -179,7 +184,8 @@ def test_a_borrower_waits_no_longer_than_it_said(stand):
         began = time.monotonic()
         with pytest.raises(PoolTimeout, match=r"'till'.*all 2 are lent, the longest to holder-0 for"), pool.connection(timeout):
             pytest.fail("lent a third one")
-        assert timeout <= time.monotonic() - began < timeout + SLACK
+        assert time.monotonic() - began >= timeout
+        assert stalls.spent(began) < timeout + SLACK
     go.set()
     with pool.connection(timeout=PATIENCE):
         pass
@@ -249,6 +255,7 @@ def test_what_nobody_uses_is_closed(stand):
 
 def test_idle_ones_are_looked_after(stand):
     with ConnectionPool(size=3, connect=stand.connect, heartbeat=1) as pool:
+        awake(pool)
         with pool.connection() as first, pool.connection() as second:
             pass
         seen = first.pumped, second.pumped
@@ -284,7 +291,8 @@ def test_close_ends_those_who_wait_and_counts_what_is_lent(stand):
         until(lambda: pool._turns._line)
         began = time.monotonic()
         assert pool.close(timeout=0.2) == 1
-        assert 0.2 <= time.monotonic() - began < 0.2 + SLACK
+        assert time.monotonic() - began >= 0.2
+        assert stalls.spent(began) < 0.2 + SLACK
         thread.join(PATIENCE)
         assert [type(ended) for ended in waiting] == [PoolClosed]
         assert lent.is_open
@@ -364,6 +372,31 @@ def test_no_more_turns_than_there_are_and_none_gets_lost():
     assert turns.take(0) is False
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # a keeper is running: that is the point
+def test_a_forked_child_that_leaves_the_with_closes_no_channel_of_its_parent(stand):
+    """Its goodbye would go out on the parent's socket."""
+    closed = []
+
+    def connect():
+        connection = stand.connect()
+        connection.channel = lambda: SimpleNamespace(close=lambda: closed.append(1), is_open=True, confirm_delivery=lambda: None)
+        return connection
+
+    with ConnectionPool(size=1, connect=connect) as pool:
+        parent = os.getpid()
+        try:
+            with pool.channel():
+                child = os.fork()
+            if child == 0:
+                os._exit(len(closed))
+        finally:
+            if os.getpid() != parent:
+                os._exit(2)
+        assert os.waitpid(child, 0)[1] == 0
+        assert closed == [1]
+
+
 @contextmanager
 def deaf_node():
     """A node that takes connections and never says a word."""
@@ -378,7 +411,8 @@ def test_a_borrower_waits_no_longer_for_deaf_nodes_either():
             began = time.monotonic()
             with pytest.raises(LOST), lend(timeout=1.5):
                 pytest.fail("connected to a deaf node")
-            assert 1 < time.monotonic() - began < 1.5 + SLACK
+            assert time.monotonic() - began > 1
+            assert stalls.spent(began) < 1.5 + SLACK
 
 
 def urls(room, *ports) -> list[str]:
@@ -443,6 +477,7 @@ def test_an_idle_connection_outlives_its_heartbeats(room):
     """An idle ``BlockingConnection`` of the same heartbeat is given up by the node meanwhile; the pool's is the same one as before."""
     alone = pika.BlockingConnection(room.parameters(heartbeat=3, client_properties={"connection_name": "alone"}))
     with ConnectionPool(urls(room), heartbeat=3) as pool:
+        awake(pool)
         with pool.connection() as before:
             pass
         broker.wait_until(lambda: broker.connections("alone", vhost=room.vhost), PATIENCE)
@@ -488,7 +523,8 @@ def test_a_silent_node_costs_a_borrower_half_of_its_time(room):
         proxy.black_hole()
         began = time.monotonic()
         with pool.channel(timeout=6) as channel:
-            assert 3 <= time.monotonic() - began < 6 + SLACK
+            assert time.monotonic() - began >= 3
+            assert stalls.spent(began) < 6 + SLACK
             channel.queue_declare(queue="orders", durable=True)
         proxy.heal()
         until(lambda: proxy.connections == 3)  # the silent one was ended, not parked
@@ -503,7 +539,7 @@ def test_a_node_that_falls_silent_while_its_connection_is_lent(room):
         began = time.monotonic()
         with pytest.raises(LOST), pool.channel(timeout=1):
             pytest.fail("opened a channel on a silent node")
-        assert time.monotonic() - began < 1 + SLACK
+        assert stalls.spent(began) < 1 + SLACK
         proxy.heal()
         with pool.channel(timeout=PATIENCE) as channel:
             assert channel.is_open
@@ -543,7 +579,7 @@ def test_a_refused_login_is_told_at_once(room):
         began = time.monotonic()
         with pytest.raises(ProbableAuthenticationError), pool.channel(timeout=PATIENCE):
             pytest.fail("let in")
-        assert time.monotonic() - began < PATIENCE
+        assert stalls.spent(began) < PATIENCE
 
 
 @pytest.mark.cluster
@@ -569,6 +605,7 @@ def test_a_forked_child_has_connections_of_its_own(room):
     """What the parent has idle or lent stays the parent's; the child's are the child's."""
     room.fill(room.channel(), "orders", 0)
     with ConnectionPool(urls(room), size=2, heartbeat=1) as pool:
+        awake(pool)
         with pool.connection() as idle:
             pass
         with pool.connection() as lent, pool.connection():

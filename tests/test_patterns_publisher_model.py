@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from pika import frame, spec
 from pika.exceptions import ProbableAuthenticationError, StreamLostError
 
+from rabbitlab import stalls
 from rabbitlab.patterns import (
     Backoff,
     Metrics,
@@ -270,6 +271,12 @@ def test_a_body_of_any_size_arrives_whole(model, size):
         ({"message_id": "x" * 256}, ValueError),
         ({"routing_key": "x" * 256}, Exception),
         ({"properties": pika.BasicProperties(headers={"a": object()})}, Exception),
+        ({"properties": pika.BasicProperties(headers={"a": "x" * 131_072})}, ValueError),
+        # As bytes they would be sent, and would come back as text, which is not the same.
+        ({"routing_key": b"nowhere"}, TypeError),
+        ({"exchange": b"", "routing_key": "nowhere"}, TypeError),
+        ({"message_id": b"mine"}, TypeError),
+        ({"properties": pika.BasicProperties(message_id=b"mine")}, TypeError),
     ],
 )
 def test_what_cannot_be_encoded_is_an_error_at_once_and_harms_nobody(model, wrong, error):
@@ -279,6 +286,28 @@ def test_what_cannot_be_encoded_is_an_error_at_once_and_harms_nobody(model, wron
     answer_all(model)
     assert receipt.outcome is Outcome.CONFIRMED
     assert len(model.broker.connections) == 1
+
+
+@pytest.mark.parametrize(("kind", "outcome"), [(GOOD, Outcome.CONFIRMED), (NO_ROUTE, Outcome.RETURNED)])
+def test_an_id_that_is_no_text_is_taken_as_pika_hands_it_over(model, kind, outcome):
+    """A consumer that moves a message of another program has such an id of pika, and may not change it."""
+    foreign = pika.BasicProperties(message_id=b"\xff")
+    receipts = [model.publish(kind, properties=foreign), model.publish(kind, message_id=b"\xff")]
+    answer_all(model)
+    assert [(receipt.outcome, receipt.message_id) for receipt in receipts] == [(outcome, b"\xff")] * 2
+
+
+def test_a_returned_message_that_nobody_sent_is_an_error_in_the_log(model, caplog):
+    receipts = [model.publish(NO_ROUTE, message_id="late", deadline=1), model.publish(NO_ROUTE, message_id="in time")]
+    model.loop.advance(2)  # the first is given up, and comes back only now
+    answer_all(model)
+    assert [receipt.outcome for receipt in receipts] == [Outcome.UNKNOWN, Outcome.RETURNED]
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+    method = spec.Basic.Return(312, "NO_ROUTE", "", "elsewhere")
+    model.broker.connection.channel_now.returned(None, method, pika.BasicProperties(message_id="whose"), b"")
+    (told,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "whose" in told
+    assert "elsewhere" in told
 
 
 # Where it connects to.
@@ -543,7 +572,8 @@ def test_a_caller_for_whom_there_is_no_room_is_told_by_the_deadline():
     began = time.monotonic()
     with pytest.raises(Unknown) as raised:
         running.publisher.send(b"x", routing_key="q", deadline=0.3)
-    assert 0.3 <= time.monotonic() - began < 0.8
+    assert time.monotonic() - began >= 0.3
+    assert stalls.spent(began) < 0.8
     assert raised.value.receipt.attempts == 0
     assert "full" in str(raised.value)
     assert is_connection_trouble(raised.value), "a circuit breaker around send() counts it"
@@ -606,6 +636,25 @@ def test_callbacks_may_publish_and_may_fail_and_may_not_wait(model, caplog):
     assert told == [receipt]
 
 
+def test_in_a_callback_nothing_waits_and_what_is_sent_arrives(model):
+    """It would wait for its own thread."""
+    told, full = [], []
+
+    def wait(_):
+        for call in (lambda: model.publisher.send(b"x", routing_key=GOOD), model.publisher.flush):
+            with pytest.raises(RuntimeError):
+                call()
+        told.extend(model.window.pending())
+        while not (receipt := model.publisher.publish(b"x", routing_key=GOOD)).done():
+            told.append(receipt)
+        full.append(receipt)
+
+    model.publish().add_done_callback(wait)
+    answer_all(model)
+    assert [receipt.outcome for receipt in told] == [Outcome.CONFIRMED] * WINDOW
+    assert [(receipt.outcome, receipt.attempts) for receipt in full] == [(Outcome.UNKNOWN, 0)]
+
+
 def test_flush_returns_what_is_open():
     running = Running(5)
     receipts = [running.publisher.publish(b"x", routing_key="q") for _ in range(3)]
@@ -649,6 +698,6 @@ def test_nobody_there_costs_no_more_than_the_deadline():
         began = time.monotonic()
         with pytest.raises(Unknown, match="no connection to"):
             publisher.send(b"x", routing_key="q")
-        assert time.monotonic() - began < 1.0
+        assert stalls.spent(began) < 1.0
         assert not publisher.connected
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("publisher")]

@@ -3,11 +3,13 @@
 import threading
 import time
 
+import pika
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rabbitlab.patterns import LOST, Backoff, retry
+from rabbitlab.patterns import LOST, Backoff, Message, retry
+from rabbitlab.patterns.retries import copied
 
 BACKOFFS = st.builds(
     Backoff,
@@ -140,3 +142,21 @@ def test_a_service_that_stops_need_not_wait_out_a_backoff():
     with pytest.raises(OSError, match="failure 1"):
         retry(call, on=OSError, backoff=Backoff(base=60, cap=60), wait=stopping.wait)
     assert time.monotonic() - began < 10
+
+
+def test_a_copy_keeps_the_headers_of_its_publisher_whatever_their_names_begin_with():
+    mine = {"CCY": "EUR", "BCC-of": "nobody", "x-deathly": 1, "x-delivery-counter": 2, b"\xff": "a name that is no text, as pika gives it"}
+    rabbitmqs = {
+        "CC": ["elsewhere"],
+        "BCC": ["elsewhere"],
+        "x-death": [{"count": 1}],
+        "x-delivery-count": 1,
+        "x-acquired-count": 1,
+        "x-first-death-reason": "expired",
+        "x-last-death-queue": "orders",
+    }
+    original = Message(b"order", pika.BasicProperties(headers=mine | rabbitmqs), "orders", False)
+    copy = copied(original, "orders", 1, "ValueError")
+    ours = {"retry-attempt", "reason", "retry-queue", "retry-routing-key"}
+    assert {name: value for name, value in copy.headers.items() if name not in ours} == mine
+    copy.encode()  # pika can send it

@@ -8,83 +8,17 @@ import pytest
 
 from rabbitlab import broker, management
 from rabbitlab.grading import fresh_vhost
+from tests.clients import until_silence
+from tests.quiz_shop import Shop, drained, parameters, shop  # noqa: F401 - fixtures, and the class that they make
 
 CLASSIC, QUORUM, STREAM = ({"x-queue-type": kind} for kind in ("classic", "quorum", "stream"))
 errors = pika.exceptions
-
-
-class Shop:
-    """A virtual host and as many connections as a question needs; closed in the end.
-
-    Attributes:
-        parameters: How to get in.
-        vhost: Its name.
-    """
-
-    def __init__(self, parameters: pika.ConnectionParameters):
-        self.parameters = parameters
-        self.vhost = parameters.virtual_host
-        self._opened: list[pika.BlockingConnection] = []
-
-    def connect(self) -> pika.BlockingConnection:
-        self._opened.append(pika.BlockingConnection(self.parameters))
-        return self._opened[-1]
-
-    def channel(self):
-        channel = self.connect().channel()
-        channel.confirm_delivery()
-        return channel
-
-    def declare(self, queue: str, arguments: dict = QUORUM, exchange: str = "", keys: tuple[str, ...] = ()):
-        """A new, empty queue, bound to *exchange* under *keys*; returns a channel with confirms."""
-        channel = self.channel()
-        broker.forget(queue, vhost=self.vhost)
-        channel.queue_declare(queue=queue, durable=True, arguments=arguments)
-        for key in keys:
-            channel.queue_bind(queue=queue, exchange=exchange, routing_key=key)
-        return channel
-
-    def exchange(self, name: str, kind: str, **arguments) -> None:
-        """A new exchange, with no binding; dashes in *arguments* written as underscores."""
-        channel = self.channel()
-        channel.exchange_delete(exchange=name)
-        given = {key.replace("_", "-"): value for key, value in arguments.items()}
-        channel.exchange_declare(exchange=name, exchange_type=kind, durable=True, arguments=given)
-
-    def depth(self, queue: str) -> int:
-        return broker.depth(queue, vhost=self.vhost)
-
-    def close(self) -> None:
-        for connection in self._opened:
-            with contextlib.suppress(errors.AMQPError):
-                connection.close()
-
-
-@pytest.fixture(scope="module")
-def parameters():
-    with fresh_vhost("quiz_2") as found:
-        yield found
-
-
-@pytest.fixture
-def shop(parameters):
-    shop = Shop(parameters)
-    yield shop
-    shop.close()
 
 
 def acknowledge_twice(channel, queue: str) -> None:
     method, _, _ = channel.basic_get(queue=queue)
     for _ in range(2):
         channel.basic_ack(delivery_tag=method.delivery_tag)
-
-
-def drained(channel, queue: str) -> list[str]:
-    """The bodies in a queue, in the order in which they are handed out."""
-    bodies = []
-    while (delivery := channel.basic_get(queue=queue, auto_ack=True))[0]:
-        bodies.append(delivery[2].decode())
-    return bodies
 
 
 @pytest.mark.cluster
@@ -194,9 +128,7 @@ class TestAnswers:
         """How many messages a new reader gets until nothing comes any more."""
         channel, count = shop.channel(), 0
         channel.basic_qos(prefetch_count=100)
-        for method, _, _ in channel.consume(queue="log", arguments=arguments, inactivity_timeout=1):
-            if method is None:
-                break
+        for method, _, _ in until_silence(channel, "log", 3, arguments=arguments):  # a stream's first messages may take a second
             channel.basic_ack(delivery_tag=method.delivery_tag)
             count += 1
         channel.connection.close()

@@ -14,9 +14,11 @@ import pika
 import pytest
 
 from rabbitlab import broker, containers, faults, management
-from rabbitlab.grading import fresh_vhost
 from rabbitlab.nodes import HOST, NODES
 from rabbitlab.proxy import Proxy
+from tests import quiz_shop
+from tests.clients import until_silence
+from tests.quiz_shop import parameters, shop  # noqa: F401 - fixtures
 
 PORTS = {node.name: node.amqp for node in NODES}
 QUORUM = {"x-queue-type": "quorum"}
@@ -24,65 +26,10 @@ LIMITED = {"delivery_limit": 3, "dead_letter_exchange": "", "dead_letter_routing
 errors = pika.exceptions
 
 
-class Shop:
-    """A virtual host and as many connections as a question needs; closed in the end.
-
-    Attributes:
-        parameters: How to get in.
-        vhost: Its name.
-    """
-
-    def __init__(self, parameters: pika.ConnectionParameters):
-        self.parameters = parameters
-        self.vhost = parameters.virtual_host
-        self._opened: list[pika.BlockingConnection] = []
-
-    def connect(self, **options) -> pika.BlockingConnection:
-        given = {"port": self.parameters.port, "virtual_host": self.vhost, "credentials": self.parameters.credentials}
-        self._opened.append(pika.BlockingConnection(pika.ConnectionParameters("localhost", **{**given, **options})))
-        return self._opened[-1]
-
-    def channel(self, confirms: bool = True, **options):
-        channel = self.connect(**options).channel()
-        if confirms:
-            channel.confirm_delivery()
-        return channel
-
+class Shop(quiz_shop.Shop):
     def declare(self, queue: str = "orders", **arguments):
         """A new quorum queue with these arguments, dashes written as underscores; returns a channel with confirms."""
-        channel = self.channel()
-        channel.queue_delete(queue=queue)
-        given = {"x-" + name.replace("_", "-"): value for name, value in arguments.items()}
-        channel.queue_declare(queue=queue, durable=True, arguments={**QUORUM, **given})
-        return channel
-
-    def depth(self, queue: str) -> int:
-        return broker.depth(queue, vhost=self.vhost)
-
-    def becomes(self, queue: str, ready: int, unacked: int = 0) -> bool:
-        def seen():
-            return broker.depth(queue, vhost=self.vhost), broker.unacked(queue, vhost=self.vhost)
-
-        broker.wait_until(lambda: seen() == (ready, unacked), within=10, what=f"{ready} ready, {unacked} unacknowledged", seen=seen)
-        return True
-
-    def close(self) -> None:
-        for connection in self._opened:
-            with contextlib.suppress(errors.AMQPError):
-                connection.close()
-
-
-@pytest.fixture(scope="module")
-def parameters():
-    with fresh_vhost("quiz_4") as found:
-        yield found
-
-
-@pytest.fixture
-def shop(parameters):
-    shop = Shop(parameters)
-    yield shop
-    shop.close()
+        return super().declare(queue, {**QUORUM, **{"x-" + name.replace("_", "-"): value for name, value in arguments.items()}})
 
 
 @pytest.mark.cluster
@@ -144,7 +91,7 @@ class TestAnswers:
 
         def pack(channel, method, properties, body):
             packed.append(body)
-            time.sleep(3)  # a large order: longer than the queue's consumer timeout
+            time.sleep(8)  # a large order: longer than the queue's consumer timeout, even where the node stands still meanwhile
             channel.basic_ack(delivery_tag=method.delivery_tag)
 
         packer.basic_consume(queue="orders", on_message_callback=pack)
@@ -208,7 +155,7 @@ class TestAnswers:
         assert kept() == {"overflow"}
 
     def test_10_a_default_type_is_for_durable_queues_only(self, shop):
-        described = next(v for v in management.api("vhosts") if v["name"] == shop.vhost)["description"]
+        described = management.api(f"vhosts/{shop.vhost}")["description"]
         management.api(f"vhosts/{shop.vhost}", "PUT", {"description": described, "default_queue_type": "quorum"})
         channel = shop.channel()
         for name in ("a", "b", "c", "d"):
@@ -245,7 +192,7 @@ class TestAnswersThatBreakTheCluster:
         handle_partitions_by("pause_minority")
         try:
             with faults.partitioned("rabbit3"):
-                shop.channel().basic_publish(exchange="", routing_key="orders", body="of the majority")
+                shop.channel(port=PORTS["rabbit1"]).basic_publish(exchange="", routing_key="orders", body="of the majority")
                 alone = shop.connect(port=PORTS["rabbit3"])
                 assert alone.is_open
                 confirmed = threading.Event()
@@ -339,9 +286,7 @@ def handled(shop: Shop, queue: str, how: str, most: int = 100) -> int:
     """How often a handler that always hands back gets the one message, until nothing comes any more."""
     channel, count = shop.channel(), 0
     channel.basic_qos(prefetch_count=1)
-    for method, _, _ in channel.consume(queue=queue, inactivity_timeout=1):
-        if method is None:
-            break
+    for method, _, _ in until_silence(channel, queue):
         count += 1
         if count == most:
             break
@@ -360,7 +305,7 @@ def publish_alone(connection, confirmed: threading.Event) -> None:
 
 
 def text(node, path: str) -> str:
-    with urllib.request.urlopen(f"http://{HOST}:{node.metrics}{path}", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{HOST}:{node.metrics}{path}", timeout=20) as answer:
         return answer.read().decode()
 
 

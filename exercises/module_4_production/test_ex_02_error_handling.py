@@ -14,14 +14,16 @@ import pytest
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPConnectionError, AMQPError, NackError, UnroutableError
 
-from rabbitlab import faults
+from rabbitlab import faults, stalls
 from rabbitlab.grading import feedback, management
+from rabbitlab.nodes import ADMIN
 from rabbitlab.proxy import Proxy
 
 DEAD = "payments.dead"
 QUICK = (0.2, 0.4, 1.2)  # seconds: the delays of most checks
 EARLY = 0.03  # seconds that a try may come too early: RabbitMQ counts whole milliseconds, and so do we
-QUIET = 0.8  # seconds without a payment
+TRIES = 3  # rounds, until one is through in which no payment waited too long
+QUIET = 1.5  # seconds without a payment
 PATIENCE = 8  # seconds for what takes a fraction of one, on a machine with nothing else to do
 ACK = 21  # bytes: an acknowledgement on the wire, and less than any message
 LOST_NOW = (AMQPConnectionError, AMQPConnectorException, OSError, NackError, UnroutableError)  # what whoever started it starts it again for
@@ -36,7 +38,7 @@ def test_a_payment_is_charged_and_done(attempt, answer):
     until(attempt, running, lambda: book.tries(1) and book.tries(2) and book.tries(3), within=PATIENCE)
     until(attempt, running, lambda: False, within=QUIET)
     running.kill()
-    eventually(lambda: left_over(attempt), within=0.3)
+    eventually(lambda: left_over(attempt), within=1)
 
     assert [book.tries(n) for n in (1, 2, 3)] == [1, 1, 1], feedback(
         saw=f"Three payments were ready, and the card company answers. charge was called for {told(book)}.",
@@ -57,7 +59,7 @@ def test_a_payment_that_cannot_succeed_is_parked_at_once(attempt, answer):
     send_bytes(attempt, "payment-2", b'{"id": 2, "amou')
     send(attempt, 3)
 
-    running = start(attempt, answer, book, delays=QUICK)
+    running = start(attempt, answer, book, delays=(0.2, 30))  # whoever tries again does so once while we look
     until(attempt, running, lambda: (book.tries(3) and parked(attempt) >= 2) or book.tries(1) > 1, within=PATIENCE)
     running.kill()
 
@@ -99,14 +101,10 @@ def test_an_error_that_nobody_foresaw_is_let_through(attempt, answer):
 
 
 def test_a_failing_payment_is_tried_again_and_then_parked(attempt, answer):
-    book = Book({1: ["unavailable"], 2: ["unavailable", "unavailable", "ok"]})
-    lay_out(attempt)
-    send(attempt, 1, 2)
-
-    running = start(attempt, answer, book, delays=QUICK)
-    until(attempt, running, lambda: parked(attempt) or book.tries(1) > 4, within=12)
-    until(attempt, running, lambda: book.tries(1) > 4, within=0.3)
-    running.kill()
+    for _ in range(TRIES):
+        book = try_both(attempt, answer)
+        if not is_late(book, QUICK, grace=1):
+            break  # otherwise it may be the machine that was slow, once; who waits too long does so each time
 
     saw = f"For payment 1 charge raised Unavailable each time; delays was {QUICK}."
     assert book.tries(1) <= 4 or parked(attempt), feedback(
@@ -149,24 +147,20 @@ def test_what_others_have_counted_decides_nothing(attempt, answer):
 
 
 def test_the_others_flow_past_while_one_waits(attempt, answer):
-    book = Book({1: ["unavailable"], 2: ["unavailable", "ok"]})
-    lay_out(attempt)
-    send(attempt, 1)
-
-    running = start(attempt, answer, book, delays=None, within=40)
-    until(attempt, running, lambda: book.tries(1) == 3, within=12)
-    send(attempt, 2, 3)
-    until(attempt, running, lambda: parked(attempt) and book.tries(2) == 2 and book.tries(3), within=12)
-    running.kill()
+    for _ in range(TRIES):
+        book = let_others_come(attempt, answer)
+        waited = book.times(1)[2] + 4 - EARLY if book.tries(1) > 2 else 0  # the moment when payment 1 has waited for its fourth try
+        third, second = min(book.times(3), default=math.inf), min(book.times(2)[1:], default=math.inf)
+        if not waited or (max(third, second) < waited and not is_late(book, (1, 2, 4), grace=0.25)):
+            break  # otherwise as above
 
     saw = "Payment 1 had failed three times, and had to wait 4 s for its fourth try."
-    waited = book.times(1)[2] + 4 - EARLY if book.tries(1) > 2 else 0  # the moment when that wait is over
-    assert min(book.times(3), default=math.inf) < waited, feedback(
+    assert third < waited, feedback(
         saw=f"{saw} Payment 3 came meanwhile, and charge was not called for it before that time was over.",
         rule="pika calls your code, and reads nothing more until it has come back. A program that sleeps does not consume.",
         look="Lesson 4.2, 'Try again later, and not for ever': where does a payment wait? ./lab hint 4/ex_02",
     )
-    assert min(book.times(2)[1:], default=math.inf) < waited, feedback(
+    assert second < waited, feedback(
         saw=f"{saw} Payment 2 came meanwhile, failed once, and had to wait 1 s; it was not tried again before those 4 s were over.",
         rule="A queue gives up only what stands at its head, however long the lifetime of what stands behind it is over.",
         look="Lesson 4.2, 'Do not let short waits stand behind long ones'; ./lab hint 4/ex_02",
@@ -181,14 +175,14 @@ def test_a_killed_process_loses_nothing_and_starts_no_count_anew(attempt, answer
     lay_out(attempt)
     send(attempt, 1)
 
-    running = start(attempt, answer, book, delays=(0.2, 2.5))
+    running = start(attempt, answer, book, delays=(0.2, 5))
     until(attempt, running, lambda: book.tries(1) == 2, within=PATIENCE)
     until(attempt, running, lambda: elsewhere(attempt) and not ready(attempt, "payments"), within=0.6)
     send(attempt, 2)
     until(attempt, running, asked.is_set, within=PATIENCE)
     running.kill()
-    again = start(attempt, answer, book, delays=(0.2, 2.5))
-    until(attempt, again, lambda: parked(attempt) and book.tries(2) == 2, within=PATIENCE)
+    again = start(attempt, answer, book, delays=(0.2, 5))
+    until(attempt, again, lambda: parked(attempt) and book.tries(2) == 2, within=PATIENCE * 2)
     again.kill()
 
     saw = "We killed your process while payment 1 waited for its third and last try, and payment 2 was in charge; then we started it again."
@@ -248,7 +242,7 @@ def test_a_killed_node_loses_no_payment(attempt, answer):
     lay_out(attempt)
     send(attempt, 1, 2)
 
-    running = start(attempt, answer, book, delays=(2, 2), parameters=attempt.everywhere(), within=90, forgiving=True)
+    running = start(attempt, answer, book, delays=(4, 4), parameters=attempt.everywhere(), within=90, forgiving=True)
     until(attempt, running, lambda: book.tries(1) and book.tries(2), within=PATIENCE)
     until(attempt, running, lambda: elsewhere(attempt), within=1)
     with faults.killed(node_of(attempt)):
@@ -347,11 +341,11 @@ def send(attempt, *numbers: int, **headers) -> None:
 
 
 def send_bytes(attempt, message_id: str, body: bytes, **headers) -> None:
-    """Publish one message to ``payments``, confirmed, over any node that answers."""
+    """Publish one message to ``payments``, confirmed, over any node that answers, as a user whose connections count nowhere."""
     properties = pika.BasicProperties(
         message_id=message_id, headers={"customer": "Ada", **headers}, content_type="application/json", delivery_mode=2
     )
-    with pika.BlockingConnection(attempt.everywhere()) as connection:
+    with pika.BlockingConnection(attempt.everywhere(credentials=pika.PlainCredentials(*ADMIN))) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
         channel.basic_publish(exchange="", routing_key="payments", body=body, properties=properties, mandatory=True)
@@ -379,9 +373,38 @@ def start(attempt, answer, book: Book, delays=QUICK, parameters=None, within: fl
     return answer.start(supervised, within=within, raises=raises)
 
 
+def try_both(attempt, answer) -> Book:
+    """Let payment 1 fail each time, and payment 2 twice; the end is when payment 1 is parked, or has waited too long already."""
+    attempt.wipe()
+    book = Book({1: ["unavailable"], 2: ["unavailable", "unavailable", "ok"]})
+    lay_out(attempt)
+    send(attempt, 1, 2)
+
+    running = start(attempt, answer, book, delays=QUICK)
+    until(attempt, running, lambda: parked(attempt) or book.tries(1) > 4 or is_late(book, QUICK, grace=1), within=12)
+    until(attempt, running, lambda: book.tries(1) > 4, within=0.3)
+    running.kill()
+    return book
+
+
+def let_others_come(attempt, answer) -> Book:
+    """Let payment 1 fail each time; two others come when it has failed three times, and one of them fails once."""
+    attempt.wipe()
+    book = Book({1: ["unavailable"], 2: ["unavailable", "ok"]})
+    lay_out(attempt)
+    send(attempt, 1)
+
+    running = start(attempt, answer, book, delays=None, within=40)
+    until(attempt, running, lambda: book.tries(1) == 3, within=12)
+    send(attempt, 2, 3)
+    until(attempt, running, lambda: parked(attempt) and book.tries(2) == 2 and book.tries(3), within=12)
+    running.kill()
+    return book
+
+
 def until(attempt, running, condition: Callable[[], object], within: float) -> bool:
-    """Wait for *condition*, at most *within* seconds; an answer that comes back by itself is told so."""
-    deadline = time.monotonic() + within
+    """Wait for *condition*, at most *within* seconds in which the machine does not stand still; an answer that comes back is told so."""
+    deadline = stalls.clock() + within
     while not condition():
         running.look()
         if not running.alive and not condition():
@@ -393,7 +416,7 @@ def until(attempt, running, condition: Callable[[], object], within: float) -> b
                     look="The first line of the docstring of your file; what ends your loop",
                 )
             )
-        if time.monotonic() > deadline:
+        if stalls.clock() > deadline:
             return False
         time.sleep(0.05)
     return True
@@ -401,9 +424,9 @@ def until(attempt, running, condition: Callable[[], object], within: float) -> b
 
 def eventually(condition: Callable[[], object], within: float) -> bool:
     """The same when no process of the answer's runs any more: what it held comes back in a moment."""
-    deadline = time.monotonic() + within
+    deadline = stalls.clock() + within
     while not condition():
-        if time.monotonic() > deadline:
+        if stalls.clock() > deadline:
             return False
         time.sleep(0.05)
     return True
@@ -493,10 +516,20 @@ def judge_parked(attempt, dead: list[tuple], expected: dict[str, str | None], sa
         )
 
 
+def most(delay: float, grace: float) -> float:
+    """Seconds that a payment may wait where *delay* was asked for: a fifth more, and *grace*."""
+    return delay * 1.2 + grace
+
+
+def is_late(book: Book, delays: tuple, grace: float) -> bool:
+    """Whether payment 1 waited too long between two tries, for whatever reason."""
+    return any(pause > most(delay, grace) for pause, delay in zip(book.gaps(1), delays, strict=False))
+
+
 def judge_pauses(book: Book, delays: tuple, grace: float, saw: str) -> None:
     """Payment 1 waited as long as it should between its tries: no shorter, and at most a fifth and *grace* seconds longer."""
     for n, (pause, delay) in enumerate(zip(book.gaps(1), delays, strict=False), 1):
-        assert delay - EARLY <= pause <= delay * 1.2 + grace, feedback(
+        assert delay - EARLY <= pause <= most(delay, grace), feedback(
             saw=f"{saw} Between tries {n} and {n + 1} passed {pause:.2f} s.",
             rule="A message leaves its waiting queue when its lifetime, in milliseconds, is over and nothing stands before it.",
             look="delays, in the docstring of your file: which delay is it for which try?",
@@ -524,7 +557,7 @@ def broken_line(attempt, answer, fails: str, moment: str) -> None:
         elif moment == "lost confirm":
             line.lose_confirm()
         else:
-            attempt.close_connections()
+            attempt.close_connections(at_least=1)
         go_on.set()
         until(attempt, running, lambda: line.accepted > before, within=3)
         line.heal()
@@ -544,9 +577,8 @@ def broken_line(attempt, answer, fails: str, moment: str) -> None:
 
 
 def node_of(attempt) -> str:
-    """The node that the answer is connected to. Our own connections have the same user, and may be listed for a moment after their end."""
+    """The node that the answer is connected to."""
     attempt.wait_until(attempt.connections, within=PATIENCE, what="your program to be connected")
-    attempt.comes_true(lambda: attempt.connections() == 1, within=1)
     found = management.call("GET", "connections", "username", attempt.user)
     return found[0]["node"].partition("@")[2]
 

@@ -72,6 +72,10 @@ def run(source: Source, *, vhosts: Sequence[str] = (), important: str | None = N
     except Mendable as error:
         print(error, file=sys.stderr)
         return COULD_NOT_READ
+    except Exception as error:  # a fault of ours says nothing about the cluster
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"The audit itself has a fault, and judged nothing ({what}). Please report it with the version of RabbitMQ", file=sys.stderr)
+        return COULD_NOT_READ
     return report.exit_status
 
 
@@ -92,7 +96,7 @@ def audit(source: Source, *, vhosts: Sequence[str] = (), important: str | None =
         unread["config"] = "It stands in rabbitmq.conf, which was not given (--config FILE)."
     else:
         parts["config"] = conf.read(config)
-    parts["metrics"], problem = prometheus.of_nodes(_metrics(source, asker, parts), tls, asked_for=bool(source.metrics))
+    parts["metrics"], problem = prometheus.of_nodes(_metrics(source, asker, parts), tls, known=nodes, asked_for=bool(source.metrics))
     if problem:
         unread["metrics"] = problem
     _ask_prometheus(source, tls, nodes, parts, unread)

@@ -60,5 +60,5 @@ def as_dict(report: Report) -> dict[str, Any]:
 
 
 def text(report: Report) -> str:
-    """The report as a JSON document."""
-    return json.dumps(as_dict(report), indent=2, ensure_ascii=False)
+    """The report as a JSON document, in ASCII: a terminal or a pipe may know no other letters."""
+    return json.dumps(as_dict(report), indent=2)

@@ -103,6 +103,8 @@ def checked(url: str) -> str:
     Raises:
         Mendable: it is no address, or holds a password.
     """
+    if "@" in url:  # also where it is no address: what is said about it must not hold the password
+        raise Mendable("Put no name or password into the address, where others can see it: use --user and --password-env")
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -110,8 +112,6 @@ def checked(url: str) -> str:
         usable = False
     if not usable:
         raise Mendable(f"{url} is no address. It begins with http:// or https://, as in https://rabbit.example:15671")
-    if parts.username or parts.password:
-        raise Mendable("Put no name or password into the address, where others can see it: use --user and --password-env")
     path = parts.path.rstrip("/").removesuffix("/api").rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path}"
 

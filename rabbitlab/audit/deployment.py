@@ -6,7 +6,8 @@ from rabbitlab.audit.verdict import Finding, Section, failed, not_applicable, pa
 
 SECTION = Section("Deployment", "Deployment")
 MB = 1_000_000
-DISK_DEFAULT = 50 * MB  # the limit where nobody has set one
+FEWEST_FREE = 1000 * MB  # where nobody has set a limit of disk it is 50 MB
+MOST_MEMORY = 0.7  # of what there is: above the watermark a node goes on taking memory for a while
 FEWEST_FILES = 4096  # RabbitMQ warns at 1024, and its documentation asks for 50,000
 FLEETING = ("/tmp/", "/dev/shm/", "/run/", "/var/tmp/")
 
@@ -81,30 +82,38 @@ def backups(seen: Seen) -> Finding:
 @SECTION.item(
     "resource-limits",
     "Resource limits",
-    why="Without limits one program takes all connections or memory; and at the default disk limit a node cannot write"
-    " any more when it stops.",
+    why="Without limits one program takes all connections or memory; and at a low disk limit a node cannot write any more when it stops.",
     mend="""`rabbitmqctl set_vhost_limits -p VHOST '{"max-connections": 200, "max-queues": 100}'`;"""
-    """ `disk_free_limit.absolute = 2GB` in `rabbitmq.conf`.""",
+    """ `disk_free_limit.absolute = 2GB` and `vm_memory_high_watermark.relative = 0.6` in `rabbitmq.conf`.""",
     look="Whoever runs the nodes: the container's or machine's memory is well above the watermark.",
     lessons=("reference_06_operations.md#a-node-has-less-than-its-machine", "05_security.md#a-limit-is-a-door-that-can-be-full"),
 )
 def resource_limits(seen: Seen) -> Finding:
-    """Virtual hosts without limits, the default disk limit, few files; a relative watermark follows the machine's memory."""
+    """Virtual hosts without limits, a low disk limit, few files, a high watermark; a relative one follows the machine's memory.
+
+    A negative limit of a virtual host is none.
+    """
     nodes = [node for node in seen["nodes"] if node.get("running")]
-    limited = {row["vhost"] for row in seen["vhost_limits"] if row.get("value")}
+    limited = {row["vhost"] for row in seen["vhost_limits"] if any(limit >= 0 for limit in (row.get("value") or {}).values())}
     free = [vhost["name"] for vhost in seen["vhosts"] if vhost["name"] not in limited]
-    low = [node["name"] for node in nodes if node.get("disk_free_limit", 0) <= DISK_DEFAULT]
+    low = [node["name"] for node in nodes if "disk_free_limit" in node and node["disk_free_limit"] < FEWEST_FREE]
+    left = some(map(str, sorted({node["disk_free_limit"] // MB for node in nodes if node["name"] in low})), 1)
     few = [node["name"] for node in nodes if node.get("fd_total", FEWEST_FILES) < FEWEST_FILES]
+    relative = seen.get("config", {}).get("vm_memory_high_watermark.relative")
+    high = [node["name"] for node in nodes] if relative and float(relative) > MOST_MEMORY else []
     wrong = {
         f"{number(len(free), 'virtual host', 'have')} no limit of connections or queues": free,
-        f"{number(len(low), 'node', 'stop')} publishers when 50 MB of disk are left, which is too late": low,
+        f"{number(len(low), 'node', 'stop')} publishers only when {left} MB of disk are left, which is late": low,
         f"{number(len(few), 'node')} may open fewer than {FEWEST_FILES} files and connections": few,
+        f"the watermark is {relative} of the memory, which leaves too little above it": high,
     }
     wrong = {said: things for said, things in wrong.items() if things}
     if wrong:
         return failed(f"{'; '.join(wrong)}.", [thing for things in wrong.values() for thing in things])
+    silent = [node["name"] for node in nodes if "disk_free_limit" not in node or "mem_limit" not in node]
+    if silent:
+        return unseen(f"{number(len(silent), 'node', 'do', of=len(nodes))} not show limits of disk and memory.", silent)
     marks = ", ".join(sorted({f"{node.get('mem_limit', 0) >> 20} MiB" for node in nodes}))
-    relative = seen.get("config", {}).get("vm_memory_high_watermark.relative")
     if relative:
         return passed(f"Limits are set; the watermark ({marks}) is {relative} of the memory that the node was given.")
     return unseen(f"Limits are set. Whether the watermark ({marks}) is below what the container or machine has, does not show.")

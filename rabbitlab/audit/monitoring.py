@@ -4,6 +4,7 @@ from rabbitlab.audit import rules
 from rabbitlab.audit.queues import number, some
 from rabbitlab.audit.seen import Seen
 from rabbitlab.audit.verdict import Finding, Section, failed, passed, unseen
+from rabbitlab.audit.versions import since
 
 SECTION = Section("Production readiness", "Monitoring")
 
@@ -96,14 +97,15 @@ def log_aggregation(seen: Seen) -> Finding:
 @SECTION.item(
     "health-checks",
     "Health checks `check_local_alarms`, `node_health_check`",
-    why="Both do nothing by now, and pass whatever happens.",
+    why="They pass whatever happens: `check_local_alarms` does nothing since RabbitMQ 4.3, `node_health_check` since 4.0.",
     mend="`rabbitmq-diagnostics check_alarms`, GET `/api/health/checks/ready-to-serve-clients`, and alerts.",
     look="Whoever wrote the probes: search them for `check_local_alarms` and `node_health_check`.",
     lessons=("04_monitoring.md#ask-a-check-what-it-checks",),
 )
 def health_checks(seen: Seen) -> Finding:
     """Who asks which check does not show."""
-    return unseen("Obsolete; whether a probe still calls them stands in the probe.")
+    when = "" if since(seen, 4, 3) else " with RabbitMQ 4.3"
+    return unseen(f"Obsolete{when}; whether a probe still calls them stands in the probe.")
 
 
 def _without(seen: Seen, protocols: tuple[str, ...]) -> list[str]:

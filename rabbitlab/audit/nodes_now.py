@@ -6,7 +6,7 @@ from typing import Any
 
 from rabbitlab.audit.queues import number, some
 from rabbitlab.audit.seen import Seen
-from rabbitlab.audit.verdict import Finding, Section, failed, not_applicable, passed, unseen
+from rabbitlab.audit.verdict import Finding, Section, Verdict, failed, not_applicable, passed, unseen
 from rabbitlab.audit.versions import AS_OF, GOOD_UNTIL, NEWEST, PAGE, version
 
 SECTION = Section("As it runs now", "Nodes")
@@ -33,6 +33,9 @@ def alarms(seen: Seen) -> Finding:
     near += [node["name"] for node in nodes if node.get("fd_total") and node.get("fd_used", 0) > NEAR * node["fd_total"]]
     if near:
         return failed(f"{number(len(set(near)), 'node', 'are')} near a limit of memory, disk or files.", dict.fromkeys(near))
+    silent = [node["name"] for node in nodes if any(key not in node for key in ("mem_limit", *ALARMS.values()))]
+    if silent:
+        return unseen(f"{number(len(silent), 'node', 'do', of=len(nodes))} not show alarms and memory.", silent)
     memory = max((node.get("mem_used", 0) / node["mem_limit"] for node in nodes if node.get("mem_limit")), default=0)
     return passed(f"No alarm; at most {memory:.0%} of the memory before the watermark is used.")
 
@@ -96,24 +99,35 @@ def deprecated_features(seen: Seen) -> Finding:
     "anonymous-login",
     "No anonymous login",
     why="A client that gives no name is let in as the default user, wherever that one still exists.",
-    mend="`auth_mechanisms.1 = PLAIN` in `rabbitmq.conf`, or `anonymous_login_user = none`.",
-    look="Whoever keeps `rabbitmq.conf`: auth_mechanisms names no `ANONYMOUS`, or `anonymous_login_user = none`.",
+    mend="`auth_mechanisms.1 = PLAIN` in `rabbitmq.conf`, and a line for each other mechanism that clients use;"
+    " or `anonymous_login_user = none`. Where clients speak MQTT, `mqtt.allow_anonymous = false`, too.",
+    look="Whoever keeps `rabbitmq.conf`: auth_mechanisms names no `ANONYMOUS`, or `anonymous_login_user = none`; and with MQTT"
+    " `mqtt.allow_anonymous = false`.",
     lessons=("reference_05_security.md#anonymous-login-is-off",),
 )
 def anonymous_login(seen: Seen) -> Finding:
-    """Nodes where the mechanism is on, and somebody whom it logs in."""
+    """Nodes where the mechanism is on, and somebody whom it logs in; MQTT has a switch of its own."""
+    finding = _by_mechanism(seen)
+    mqtt = _speaks_mqtt(seen) and seen.get("config", {}).get("mqtt.allow_anonymous") != "false"
+    if finding.verdict is Verdict.PASS and mqtt:
+        return unseen(f"{finding.saw} But MQTT lets clients in without a name unless `mqtt.allow_anonymous = false`, which was not seen.")
+    return finding
+
+
+def _by_mechanism(seen: Seen) -> Finding:
     on = [node["name"] for node in seen["nodes"] if any(_anonymous(each) for each in node.get("auth_mechanisms", []))]
     if not any(node.get("auth_mechanisms") for node in seen["nodes"]):
         return unseen("The nodes do not show their mechanisms.")
     if not on:
         return passed("No node lets a client in without a name.")
-    config = seen.get("config", {})
-    if config.get("anonymous_login_user") == "none":
+    if "config" not in seen:
+        return unseen("The mechanism is on; whom it logs in stands in rabbitmq.conf, which was not given (--config FILE).", on)
+    name = seen["config"].get("anonymous_login_user", "guest")
+    if name == "none":
         return passed("The mechanism is on, and the configuration says that it logs nobody in.")
-    name = config.get("anonymous_login_user", "guest")
     if "users" in seen and all(user["name"] != name for user in seen["users"]):
         return passed(f"The mechanism is on, but the user {name}, whom it would log in, does not exist.")
-    return failed(f"{number(len(on), 'node', 'let')} a client in without a name.", on)
+    return failed(f"{number(len(on), 'node', 'let')} a client in without a name.", on, _only_named(seen))
 
 
 @SECTION.item(
@@ -140,6 +154,18 @@ def _version_of(node: dict[str, Any]) -> str:
     """RabbitMQ's version on a node; nodes before 3.13 tell it among their applications."""
     told = node.get("rabbitmq_version")
     return str(told or next((each["version"] for each in node.get("applications", []) if each.get("name") == "rabbit"), ""))
+
+
+def _only_named(seen: Seen) -> str:
+    """The settings that leave all mechanisms on but that one."""
+    on = {each["name"] for node in seen["nodes"] for each in node.get("auth_mechanisms", []) if each.get("enabled")} - {"ANONYMOUS"}
+    lines = [f"`auth_mechanisms.{place} = {name}`" for place, name in enumerate(sorted(on) or ["PLAIN"], 1)]
+    mqtt = ", and `mqtt.allow_anonymous = false`" if _speaks_mqtt(seen) else ""
+    return f"{', '.join(lines)} in `rabbitmq.conf`, or `anonymous_login_user = none`{mqtt}."
+
+
+def _speaks_mqtt(seen: Seen) -> bool:
+    return any("mqtt" in str(listener["protocol"]) for listener in seen["listeners"])
 
 
 def _anonymous(mechanism: dict[str, Any]) -> bool:

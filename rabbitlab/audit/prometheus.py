@@ -1,7 +1,7 @@
 """Read the nodes' own metrics, and what a Prometheus server knows: its rules, whom it tells, and whether it watches this cluster."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ssl import SSLContext
 from typing import Any
@@ -13,36 +13,49 @@ from rabbitlab.audit.asking import Asker, Refused, explain
 from rabbitlab.errors import Mendable
 
 PARTS = ("rules", "alertmanagers", "metric_names", "named_queues", "watched", "rang", "lost_lately")
-# What nobody is told of: the counter, which of its series, and in words.
+# What nobody is told of: the counter; which of its series, for Prometheus and for the text of a node; and in words.
+# Over MQTT it is in order to publish what nobody has subscribed to.
 LOST = (
-    ("rabbitmq_global_messages_unroutable_dropped_total", "", "published, matched no queue, and dropped"),
-    ("rabbitmq_global_messages_dead_lettered_delivery_limit_total", 'dead_letter_strategy="disabled"', "dropped at the delivery limit"),
+    (
+        "rabbitmq_global_messages_unroutable_dropped_total",
+        'protocol!~"mqtt.*"',
+        re.compile(r'^(?!.*protocol="mqtt)'),
+        "published, matched no queue, and dropped",
+    ),
+    (
+        "rabbitmq_global_messages_dead_lettered_delivery_limit_total",
+        'dead_letter_strategy="disabled"',
+        re.compile('dead_letter_strategy="disabled"'),
+        "dropped at the delivery limit",
+    ),
 )
 REMEMBERED = "30d"
 LATELY = "10m"  # an answer that a busy node gave too late is no node that nobody asks
+NODE = re.compile(r'rabbitmq_identity_info\{.*?rabbitmq_node="([^"]+)"')
 LINE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)", re.M)
 
 
-def of_nodes(addresses: Sequence[str], tls: SSLContext, *, asked_for: bool) -> tuple[dict[str, Any], str]:
+def of_nodes(addresses: Sequence[str], tls: SSLContext, *, known: Collection[str], asked_for: bool) -> tuple[dict[str, Any], str]:
     """What the nodes at these addresses have lost in silence since they started.
 
     Args:
         addresses: Of metrics: ``http://rabbit1:15692``, with or without ``/metrics``.
         tls: Whom to trust.
+        known: The names of the cluster's nodes; any where there are none. What another node answers is left out.
         asked_for: Somebody named these addresses, so an address that does not answer is an error.
 
     Returns:
         ``{"nodes": [...], "id": the cluster's permanent id, "lost": {words: count}}``, and why nothing could be read, or nothing.
 
     Raises:
-        Mendable: an address that was asked for does not answer with metrics of RabbitMQ.
+        Mendable: an address that was asked for does not answer with metrics of this cluster.
     """
     nodes: list[str] = []
     ids: list[str] = []
     lost: dict[str, float] = {}
     problem = ""
     with ThreadPoolExecutor(max_workers=8) as threads:
-        answers = [threads.submit(_metrics, address, tls) for address in addresses]
+        answers = [threads.submit(_metrics, address, tls, known) for address in addresses]
     for answer in answers:
         try:
             text = answer.result()
@@ -51,11 +64,11 @@ def of_nodes(addresses: Sequence[str], tls: SSLContext, *, asked_for: bool) -> t
                 raise
             problem = str(error)
             continue
-        nodes += re.findall(r'rabbitmq_identity_info\{.*?rabbitmq_node="([^"]+)"', text)[:1]
+        nodes += NODE.findall(text)[:1]
         ids += re.findall(r'rabbitmq_identity_info\{.*?rabbitmq_cluster_permanent_id="([^"]+)"', text)[:1]
         for name, labels, figure in LINE.findall(text):
-            for counter, which, words in LOST:
-                if name == counter and which in labels:
+            for counter, _, which, words in LOST:
+                if name == counter and which.search(labels):
                     lost[words] = lost.get(words, 0) + float(figure)
     return {
         "nodes": nodes,
@@ -64,7 +77,7 @@ def of_nodes(addresses: Sequence[str], tls: SSLContext, *, asked_for: bool) -> t
     }, "" if nodes else problem or "No address of metrics is known (--metrics URL)."
 
 
-def _metrics(address: str, tls: SSLContext) -> str:
+def _metrics(address: str, tls: SSLContext, known: Collection[str]) -> str:
     asker = Asker(address.removesuffix("/").removesuffix("/metrics"), tls=tls)
     try:
         text = asker.text("metrics")
@@ -76,6 +89,11 @@ def _metrics(address: str, tls: SSLContext) -> str:
         asker.close()
     if "rabbitmq_identity_info" not in text:
         raise Mendable(f"{address} answers, but not with metrics of RabbitMQ. They are on port 15692, or 15691 with TLS")
+    strangers = set(NODE.findall(text)) - set(known)
+    if known and strangers:
+        raise Mendable(
+            f"{address} has the metrics of {', '.join(strangers)}, which is no node of this cluster. Name its nodes with --metrics"
+        )
     return text
 
 
@@ -142,10 +160,11 @@ class Server:
         return [rule for group in groups for rule in group["rules"] if "rabbit" in rule["query"].lower()]
 
     def _lost(self, nodes: Sequence[str], id: str) -> dict[str, float]:
-        """As :func:`of_nodes`, within the last day."""
-        of = f"on (instance, job) group_left () max by (instance, job) (rabbitmq_identity_info{{{_of(nodes, id)}}})"
+        """As :func:`of_nodes`, within the last day, also of nodes that are gone by now. What Prometheus has no series of is left out."""
+        were = f"last_over_time(rabbitmq_identity_info{{{_of(nodes, id)}}}[1d])"
+        of = f"on (instance, job) group_left () max by (instance, job) ({were})"
         found = {}
-        for counter, which, words in LOST:
+        for counter, which, _, words in LOST:
             for series in self._query(f"sum(increase({counter}{{{which}}}[1d]) * {of})"):
                 found[words] = float(series["value"][1])
         return found

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from rabbitlab.audit.reading import shown
 from rabbitlab.audit.seen import Seen, Unseen
 
 Queue = dict[str, Any]
+Place = tuple[str, str]  # virtual host and name
 DEAD = re.compile(r"(^|[._-])(dead|dlq|dlx|dead[._-]?letters?)([._-]|$)", re.I)  # how a queue of dead letters is called
 REPLICATED = ("quorum", "stream")
 
@@ -26,12 +26,17 @@ def important(seen: Seen) -> list[Queue]:
 
 
 def _fleeting(queue: Queue) -> bool:
-    return bool(queue.get("auto_delete")) or queue["name"].startswith("amq.")
+    return bool(queue.get("auto_delete")) or queue["name"].startswith(("amq.", "mqtt-subscription-"))  # a session of MQTT is its client's
 
 
-def at(queue: Queue) -> tuple[str, str]:
-    """Where it is: virtual host and name."""
+def at(queue: Queue) -> Place:
+    """Where it is, or anything else that has a name in a virtual host."""
     return queue["vhost"], queue["name"]
+
+
+def shown(name: str, vhost: str) -> str:
+    """A thing of a virtual host, as a person would call it."""
+    return name if vhost == "/" else f"{name} in {vhost}"
 
 
 def names(queues: Iterable[Queue]) -> list[str]:
@@ -51,15 +56,29 @@ def setting(queue: Queue, key: str) -> Any:
         Unseen: the queue's policy is not shown.
     """
     found = queue.get("arguments", {}).get(f"x-{key}")
-    if found is not None:
+    policy_first = key == "overflow" and kind(queue) == "quorum"
+    if found is not None and not policy_first:
         return found
     if "effective_policy_definition" not in queue:
         raise Unseen("The cluster collects no statistics, and without them it does not show which policies its queues obey.")
-    return queue["effective_policy_definition"].get(key)
+    return queue["effective_policy_definition"].get(key, found)
 
 
-def waits(queue: Queue) -> bool:
-    """Whether it is a waiting room: what comes in leaves it after a time, for its dead letter exchange."""
+def told(queue: Queue) -> bool:
+    """Whether its policy is shown, or that there is none."""
+    return "effective_policy_definition" in queue
+
+
+def ruled(seen: Seen, queues: list[Queue]) -> list[Queue]:
+    """Those whose policy is shown. Others are new, or their node is away, and the check has to leave them out."""
+    unsaid = [] if seen["overview"].get("disable_stats") else [queue for queue in queues if not told(queue)]
+    if unsaid:
+        seen.miss(f"the policy of {some(names(unsaid))} is not shown (a new queue, or its node is away)")
+    return [queue for queue in queues if told(queue)] if unsaid else queues
+
+
+def expires(queue: Queue) -> bool:
+    """Whether what grows old in it leaves for its dead letter exchange."""
     return setting(queue, "message-ttl") is not None and setting(queue, "dead-letter-exchange") is not None
 
 

@@ -1,9 +1,12 @@
 """What a checklist does not ask, and a cluster that runs shows: its queues as they are now."""
 
 from collections import Counter
+from collections.abc import Collection
 
 from rabbitlab.audit.error_handling import dead_letter_queues
-from rabbitlab.audit.queues import REPLICATED, at, every, important, kind, names, number, setting, shared, some, waits
+from rabbitlab.audit.letters import Letters
+from rabbitlab.audit.prometheus import LOST
+from rabbitlab.audit.queues import REPLICATED, Place, at, every, important, kind, names, number, ruled, setting, shared, some
 from rabbitlab.audit.seen import Seen
 from rabbitlab.audit.verdict import Finding, Section, failed, not_applicable, passed, unseen
 
@@ -11,6 +14,13 @@ SECTION = Section("As it runs now", "Queues")
 ENOUGH_LEADERS = 6  # fewer say nothing about balance
 FULL = 0.9  # of what consumers may hold
 BOUNDS = ("max-length", "max-length-bytes", "message-ttl", "max-age")
+BOUND = (
+    """`rabbitmqctl set_policy -p VHOST bounds '^orders$' '{"max-length": 100000, "overflow": "reject-publish"}' --apply-to queues`."""
+    " A queue obeys one policy: put all its keys into that."
+)
+BOUND_STREAM = (  # one key that streams do not know, and they obey nothing of the policy
+    """`rabbitmqctl set_policy -p VHOST bounds '^events$' '{"max-age": "7D", "max-length-bytes": 50000000000}' --apply-to streams`."""
+)
 DOWN = ("down", "stopped", "crashed", "minority", "timeout")
 
 
@@ -18,8 +28,10 @@ DOWN = ("down", "stopped", "crashed", "minority", "timeout")
     "queue-members",
     "Members of quorum queues online",
     why="A member that is away holds no copy; the next loss may stop the queue.",
-    mend="Start the node; where it is gone for good: `rabbitmq-queues delete_member` and `add_member`, or shrink and grow.",
-    look="Whoever runs the nodes: `rabbitmq-queues quorum_status --vhost VHOST QUEUE`.",
+    mend="Start the node; where it is gone for good: `rabbitmq-queues delete_member` and `add_member`, or shrink and grow;"
+    " of a stream, `rabbitmq-streams delete_replica` and `rabbitmq-streams add_replica`.",
+    look="Whoever runs the nodes: `rabbitmq-queues quorum_status --vhost VHOST QUEUE`,"
+    " or `rabbitmq-streams stream_status --vhost VHOST STREAM`.",
     lessons=("reference_03_clustering.md#ask-before-you-take-a-node-down",),
 )
 def queue_members(seen: Seen) -> Finding:
@@ -40,7 +52,7 @@ def queue_members(seen: Seen) -> Finding:
     "leaders-balanced",
     "Leaders spread over the nodes",
     why="All publishing and consuming goes through a queue's leader; a node that leads them all works for all.",
-    mend="`rabbitmq-queues rebalance quorum`",
+    mend="`rabbitmq-queues rebalance all`",
     look="Whoever runs the nodes: `rabbitmqctl list_queues -p VHOST name leader`.",
     lessons=("03_clustering.md#a-quorum-queue-has-a-leader-and-members",),
 )
@@ -69,8 +81,9 @@ def stuck_messages(seen: Seen) -> Finding:
     """Queues that hold messages and have no consumer; those for dead letters and for waiting have none by nature."""
     if seen["overview"].get("disable_stats"):
         return unseen("The cluster collects no statistics: how many consumers a queue has does not show.")
-    ends = dead_letter_queues(seen)
-    queues = [queue for queue in shared(seen) if kind(queue) != "stream" and not waits(queue) and at(queue) not in ends]
+    ends, letters = dead_letter_queues(seen), Letters.of(seen)
+    queues = [queue for queue in ruled(seen, shared(seen)) if kind(queue) != "stream" and at(queue) not in ends]
+    queues = [queue for queue in queues if not letters.waits(queue)]
     stuck = [queue for queue in queues if queue.get("messages_ready") and not queue.get("consumers")]
     if stuck:
         waiting = sum(queue["messages_ready"] for queue in stuck)
@@ -101,26 +114,28 @@ def failed_messages(seen: Seen) -> Finding:
 @SECTION.item(
     "unacked-at-prefetch",
     "Consumers that acknowledge",
-    why="A consumer that holds all it may and acknowledges nothing is stuck: the messages that it holds reach nobody else.",
-    mend="See what the consumer waits for; restart it. Set `x-consumer-timeout` above the longest job, so that the broker takes them back.",
+    why="A consumer that holds all it may and acknowledges nothing is at long work, or stuck: what it holds reaches nobody else.",
+    mend="See what the consumer waits for. Set `x-consumer-timeout` above the longest job, so that the broker takes them back.",
     look="Whoever owns the consumer: what is it doing?",
     lessons=("reference_01_reliability.md#a-prefetch-limits-what-comes-back",),
 )
 def unacked_at_prefetch(seen: Seen) -> Finding:
-    """Queues whose consumers hold what they may, while messages wait and nothing is acknowledged."""
-    may_hold: Counter[tuple[str, str]] = Counter()
+    """Queues whose consumers hold what they may, while messages wait and nothing is acknowledged. Long work looks the same."""
+    may_hold: Counter[Place] = Counter()
     for consumer in seen["consumers"]:
-        may_hold[consumer["queue"]["vhost"], consumer["queue"]["name"]] += consumer.get("prefetch_count") or 0
+        if consumer.get("active", True):  # with a single active consumer the others hold nothing
+            may_hold[at(consumer["queue"])] += consumer.get("prefetch_count") or 0
     queues = [queue for queue in shared(seen) if may_hold[at(queue)]]
-    stuck = [
+    full = [
         queue
         for queue in queues
         if queue.get("messages_unacknowledged", 0) >= FULL * may_hold[at(queue)]
         and queue.get("messages_ready")
         and not queue.get("message_stats", {}).get("ack_details", {}).get("rate")
     ]
-    if stuck:
-        return failed(f"The consumers of {number(len(stuck), 'queue')} hold all they may, and acknowledge nothing.", names(stuck))
+    if full:
+        saw = f"The consumers of {number(len(full), 'queue')} hold all they may, and acknowledged nothing of late: long work, or stuck."
+        return unseen(saw, names(full))
     if not queues:
         return unseen("Nobody consumes with a prefetch at the moment.")
     return passed(f"The consumers of {number(len(queues), 'queue')} acknowledge, or have room for more.")
@@ -130,20 +145,21 @@ def unacked_at_prefetch(seen: Seen) -> Finding:
     "queue-bounds",
     "Queues that end somewhere: length or TTL",
     why="A queue without an end fills memory and disk until the alarm stops the publishers of all others, too.",
-    mend="""`rabbitmqctl set_policy -p VHOST bounds '^orders$' '{"max-length": 100000, "overflow": "reject-publish"}' --apply-to queues`."""
-    " A queue obeys one policy: put all its keys into that.",
+    mend=BOUND,
     look="Whoever declares the queues: a limit that a good day does not reach, or a TTL where old messages are worth nothing.",
     lessons=("05_security.md#a-limit-is-a-door-that-can-be-full",),
 )
 def queue_bounds(seen: Seen) -> Finding:
     """Important queues without a limit of length and without a TTL."""
     ends = dead_letter_queues(seen)
-    queues = [queue for queue in important(seen) if at(queue) not in ends]
+    queues = [queue for queue in ruled(seen, important(seen)) if at(queue) not in ends]
     if not queues:
         return not_applicable("There is no queue that is shared.")
     endless = [queue for queue in queues if all(setting(queue, key) is None for key in BOUNDS)]
     if endless:
-        return failed(f"{number(len(endless), 'queue', 'have', of=len(queues))} no limit of length and no TTL.", names(endless))
+        streams = sum(kind(queue) == "stream" for queue in endless)
+        mend = BOUND_STREAM if streams == len(endless) else f"{BOUND} For streams: {BOUND_STREAM}" if streams else BOUND
+        return failed(f"{number(len(endless), 'queue', 'have', of=len(queues))} no limit of length and no TTL.", names(endless), mend)
     return passed(f"{every(len(queues), 'queue', 'have')} a limit of length or a TTL.")
 
 
@@ -156,16 +172,31 @@ def queue_bounds(seen: Seen) -> Finding:
     lessons=("04_monitoring.md#listen-for-what-makes-no-sound",),
 )
 def lost_in_silence(seen: Seen) -> Finding:
-    """The counters: of the last day where Prometheus has them, else since each node started."""
-    lately = "lost_lately" in seen
-    counted = seen["lost_lately"] if lately else seen["metrics"]["lost"]
-    when = "within a day" if lately else "since the nodes started"
-    lost = {words: round(count) for words, count in counted.items() if round(count)}
+    """The counters: of the last day where Prometheus has all of them, else since each node started."""
+    if "lost_lately" in seen:
+        when = "within a day"
+        lost, gap = _lost(seen["lost_lately"]), _uncounted(seen, seen["lost_lately"], seen.get("watched", ()))
+        if lost:
+            return failed(f"Lost {when}: {lost}.")
+        if not gap:
+            return passed(f"No message was dropped {when} that nobody was told of.")
+        if "metrics" not in seen:
+            return unseen(f"Nothing {when}, as far as Prometheus knows, but it does not count all: {some(gap)}.", gap)
+    metrics, when = seen["metrics"], "since the nodes started"
+    lost, gap = _lost(metrics["lost"]), _uncounted(seen, metrics["lost"], metrics["nodes"])
     if lost:
-        said = [f"{number(count, 'message')} {words}" for words, count in lost.items()]
-        return failed(f"Lost {when}: {'; '.join(said)}.")
-    if not lately:
-        unasked = [node["name"] for node in seen["nodes"] if node.get("running") and node["name"] not in seen["metrics"]["nodes"]]
-        if unasked:
-            return unseen(f"Nothing {when}, as far as {some(seen['metrics']['nodes'])} know; not asked: {some(unasked)}.", unasked)
+        return failed(f"Lost {when}: {lost}.")
+    if gap:
+        return unseen(f"Nothing {when}, as far as {some(metrics['nodes'])} know; not counted: {some(gap)}.", gap)
     return passed(f"No message was dropped {when} that nobody was told of.")
+
+
+def _lost(counted: dict[str, float]) -> str:
+    """What was lost, in words."""
+    return "; ".join(f"{number(round(count), 'message')} {words}" for words, count in counted.items() if round(count))
+
+
+def _uncounted(seen: Seen, counted: Collection[str], asked: Collection[str]) -> list[str]:
+    """The nodes that run and were not asked, and what was counted nowhere."""
+    nodes = [node["name"] for node in seen["nodes"] if node.get("running") and node["name"] not in asked]
+    return nodes + [f"messages {words}" for *_, words in LOST if words not in counted]

@@ -1,8 +1,6 @@
 """Read a cluster through its management API into what the checks judge: a few large answers, with only the columns that are needed."""
 
 import re
-import time
-from collections import Counter
 from collections.abc import Collection
 from datetime import date
 from typing import Any
@@ -10,21 +8,25 @@ from urllib.parse import quote
 
 import httpx
 
+from rabbitlab.audit import consumers
 from rabbitlab.audit.asking import Asker, Refused, explain
+from rabbitlab.audit.queues import Place, at, shown, some
 from rabbitlab.errors import Mendable
 
 PAGE = 500  # queues an answer; the API allows no more
-LAG = 8.0  # seconds until two answers of the API must agree: the statistics interval is 5 s where nobody has changed it
 QUEUE = (
     "name,vhost,type,durable,exclusive,auto_delete,arguments,effective_policy_definition,members,online,leader,node,state,consumers,"
-    "messages,messages_ready,messages_unacknowledged,messages_persistent,delivery_limit,delayed_retry,message_stats.ack_details.rate"
+    "messages,messages_ready,messages_unacknowledged,messages_persistent,message_bytes,message_bytes_persistent,"
+    "delivery_limit,delayed_retry,message_stats.ack_details.rate"
 )
-CONNECTION = "name,vhost,user,node,protocol,ssl,peer_host,client_properties.connection_name,client_properties.capabilities,type"
+CONNECTION = (
+    "name,vhost,user,node,protocol,ssl,peer_host,client_properties.connection_name,client_properties.capabilities,type,connected_at"
+)
 CHANNEL = (
     "name,vhost,user,confirm,transactional,global_prefetch_count,connection_details.name,"
     "message_stats.publish,message_stats.confirm,message_stats.get_no_ack"
 )
-CONSUMER = "queue,consumer_tag,ack_required,prefetch_count,channel_details.connection_name"
+CONSUMER = "queue,consumer_tag,ack_required,prefetch_count,active,channel_details.connection_name"
 # What is read: part, path, and the parameters that keep the answer small.
 PARTS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("nodes", "nodes", {}),
@@ -43,6 +45,7 @@ PARTS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("deprecated_used", "deprecated-features/used", {}),
 )
 WHOLE = {"vhosts": ("name",), "queues": ("name", "vhost"), "connections": ("name",), "consumers": ("queue",), "nodes": ("name",)}
+OBJECTS = ("channel_details", "connection_details", "client_properties", "message_stats", "arguments", "effective_policy_definition")
 OF_A_VHOST = ("queues", "exchanges", "bindings", "connections", "channels", "consumers", "policies", "vhost_limits", "permissions")
 LISTED_BY_VHOST = ("queues", "exchanges", "bindings", "policies", "vhost_limits")  # where a monitoring user sees only what it may enter
 
@@ -76,7 +79,7 @@ def cluster(asker: Asker, me: dict[str, Any], vhosts: Collection[str] = ()) -> t
         Parts, unread and partly, see :class:`~rabbitlab.audit.seen.Seen`.
 
     Raises:
-        Mendable: the API breaks off at the beginning, or a virtual host does not exist.
+        Mendable: the API breaks off at the beginning, or a virtual host that was asked for does not exist.
     """
     unread: dict[str, str] = {}
     parts: dict[str, Any] = {"whoami": me, "today": date.today()}
@@ -90,19 +93,21 @@ def cluster(asker: Asker, me: dict[str, Any], vhosts: Collection[str] = ()) -> t
         raise Mendable(f"{asker.url} is no RabbitMQ management API: its overview names no version")
     for name, path, params in PARTS:
         _try(parts, unread, name, me, lambda path=path, params=params: asker.json(f"api/{path}", **params))
-    _try(parts, unread, "queues", me, lambda: _queues(asker, parts["overview"]))
+    partly: dict[str, str] = {}
+    _try(parts, unread, "queues", me, lambda: _queues(asker, parts["overview"], partly))
     _try(parts, unread, "certificates", me, lambda: _health(asker, "certificate-expiration/1/months"))
     if "listeners" in parts["overview"]:
         parts["listeners"] = parts["overview"]["listeners"]
     else:
         unread["listeners"] = f"The user {me['name']} may not see the listeners of nodes; give it the tag monitoring."
-    hidden = _hidden(asker, me, parts.get("vhosts", []))
-    _only(parts, vhosts, hidden)
-    partly = _partly(me, [name for name in hidden if not vhosts or name in vhosts])
-    if "queues" in parts and "consumers" in parts:
-        parts["cancelled"] = cancelled(asker, parts["queues"], parts["consumers"])
+    _only(parts, vhosts)
+    partly |= _partly(me, _hidden(asker, me, parts.get("vhosts")))
+    kept_from_us = [unread[name] for name in ("queues", "consumers", "connections") if name in unread]
+    if kept_from_us:
+        unread["cancelled"] = kept_from_us[0]
     else:
-        unread["cancelled"] = unread.get("queues") or unread["consumers"]
+        lost = consumers.cancelled(asker, parts["queues"], parts["consumers"], parts["connections"])
+        parts["cancelled"] = [shown(name, vhost) for vhost, name in lost]
     return parts, unread, partly
 
 
@@ -115,7 +120,7 @@ def tags(me: dict[str, Any]) -> list[str]:
 def _try(parts: dict[str, Any], unread: dict[str, str], name: str, me: dict[str, Any], ask: Any) -> None:
     try:
         told = ask()
-        parts[name] = [thing for thing in told if _is_whole(name, thing)] if isinstance(told, list) else told
+        parts[name] = [_mended(thing) for thing in told if _is_whole(name, thing)] if isinstance(told, list) else told
     except Refused as refused:
         if refused.status in (401, 403):
             unread[name] = f"The user {me['name']} ({', '.join(tags(me)) or 'no tag'}) may not read {name.replace('_', ' ')}."
@@ -123,8 +128,12 @@ def _try(parts: dict[str, Any], unread: dict[str, str], name: str, me: dict[str,
             unread[name] = f"This RabbitMQ has no page for {name.replace('_', ' ')}."
         else:
             unread[name] = f"Asked for {name.replace('_', ' ')}, the API says {refused}."
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         unread[name] = f"Asked for {name.replace('_', ' ')}, the API broke off ({type(error).__name__})."
+    except (LookupError, TypeError, AttributeError) as error:
+        unread[name] = (
+            f"Asked for {name.replace('_', ' ')}, the API answers otherwise than this audit knows ({type(error).__name__}: {error})."
+        )
 
 
 def _is_whole(part: str, thing: dict[str, Any]) -> bool:
@@ -132,19 +141,34 @@ def _is_whole(part: str, thing: dict[str, Any]) -> bool:
     return all(key in thing for key in WHOLE.get(part, ()))
 
 
-def _queues(asker: Asker, overview: dict[str, Any]) -> list[dict[str, Any]]:
-    """All queues, page after page; without statistics where the cluster collects none."""
-    found: list[dict[str, Any]] = []
+def _mended(thing: dict[str, Any]) -> dict[str, Any]:
+    """With ``{}`` for an object without anything in it, where old versions say ``[]``: of a channel that is closing, for instance."""
+    return thing | {key: {} for key in OBJECTS if thing.get(key) == []}
+
+
+def _queues(asker: Asker, overview: dict[str, Any], partly: dict[str, str]) -> list[dict[str, Any]]:
+    """All queues, page after page; without statistics where the cluster collects none.
+
+    A queue that goes meanwhile moves the others forward, and one of them past us; then *partly* says so.
+    """
+    found: dict[Place, dict[str, Any]] = {}
+    totals = set()
     params = {"disable_stats": "true", "enable_queue_totals": "true"} if overview.get("disable_stats") else {"columns": QUEUE}
     page, pages = 1, 1
     while page <= pages:
-        answer = asker.json("api/queues", page=page, page_size=PAGE, **params)
-        found += answer["items"]
-        if not overview.get("disable_stats"):  # a queue of a moment ago has no statistics yet, nor a policy
-            for queue in answer["items"]:
-                queue.setdefault("effective_policy_definition", {})
+        try:
+            answer = asker.json("api/queues", page=page, page_size=PAGE, **params)
+        except Refused as refused:
+            if page == 1 or refused.status != 400:
+                raise
+            totals.add(None)  # there is no such page any more
+            break
+        found |= {at(queue): queue for queue in answer["items"] if _is_whole("queues", queue)}
+        totals.add(answer.get("total_count"))
         page, pages = page + 1, answer["page_count"]
-    return found
+    if len(totals) > 1:
+        partly["queues"] = "queues came and went while they were read"
+    return list(found.values())
 
 
 def _health(asker: Asker, check: str) -> str:
@@ -158,17 +182,22 @@ def _health(asker: Asker, check: str) -> str:
     return ""
 
 
-def _hidden(asker: Asker, me: dict[str, Any], vhosts: list[dict[str, Any]]) -> list[str]:
-    """The virtual hosts whose queues are left out of our answers, without a word: those that we may not enter."""
+def _hidden(asker: Asker, me: dict[str, Any], vhosts: list[dict[str, Any]] | None) -> list[str]:
+    """Why queues are left out of our answers, without a word: they are in virtual hosts that we may not enter, or do not know of."""
     if "administrator" in tags(me):
         return []
-    hidden = []
+    if vhosts is None:
+        return ["which virtual hosts there are could not be read, and those of some may be missing"]
+    closed, silent = [], []
     for name in (vhost["name"] for vhost in vhosts):
         try:
             asker.text(f"api/queues/{quote(name, safe='')}", page=1, page_size=1, columns="name")
-        except (Refused, httpx.TransportError):
-            hidden.append(name)
-    return hidden
+        except Refused as refused:
+            (closed if refused.status in (401, 403, 404) else silent).append(name)
+        except httpx.TransportError:
+            silent.append(name)
+    enter = f"the user {me['name']} may not enter {some(closed)} (rabbitmqctl set_permissions -p VHOST {me['name']} '^$' '^$' '^$')"
+    return ([enter] if closed else []) + ([f"the queues of {some(silent)} could not be listed"] if silent else [])
 
 
 def _partly(me: dict[str, Any], hidden: list[str]) -> dict[str, str]:
@@ -176,18 +205,16 @@ def _partly(me: dict[str, Any], hidden: list[str]) -> dict[str, str]:
     if not {"administrator", "monitoring"} & set(tags(me)):
         missing = f"the user {me['name']} sees only its own virtual hosts and connections; give it the tag monitoring"
         return {name: missing for name in (*OF_A_VHOST, "vhosts", "cancelled")}
-    if not hidden:
-        return {}
-    shown = ", ".join(hidden[:3]) + (f" and {len(hidden) - 3} more" if len(hidden) > 3 else "")
-    missing = f"the user {me['name']} may not enter {shown} (rabbitmqctl set_permissions -p VHOST {me['name']} '^$' '^$' '^$')"
-    return {name: missing for name in (*LISTED_BY_VHOST, "cancelled")}
+    return dict.fromkeys((*LISTED_BY_VHOST, "cancelled"), "; ".join(hidden)) if hidden else {}
 
 
-def _only(parts: dict[str, Any], vhosts: Collection[str], hidden: list[str]) -> None:
+def _only(parts: dict[str, Any], vhosts: Collection[str]) -> None:
     """Leave out what is not in *vhosts*."""
     if not vhosts:
         return
-    known = {vhost["name"] for vhost in parts.get("vhosts", [])}
+    if "vhosts" not in parts:
+        raise Mendable("Which virtual hosts there are could not be read, so none can be chosen. Try again, or leave --vhost out")
+    known = {vhost["name"] for vhost in parts["vhosts"]}
     for name in vhosts:
         if name not in known:
             raise Mendable(f"There is no virtual host {name} that this user may see; there are: {', '.join(sorted(known)) or 'none'}")
@@ -195,45 +222,6 @@ def _only(parts: dict[str, Any], vhosts: Collection[str], hidden: list[str]) -> 
     for part in OF_A_VHOST:
         if part in parts:
             parts[part] = [thing for thing in parts[part] if (thing.get("vhost") or thing.get("queue", {}).get("vhost")) in vhosts]
-
-
-def cancelled(asker: Asker, queues: list[dict[str, Any]], consumers: list[dict[str, Any]]) -> list[str]:
-    """Queues that have let go of a consumer whose channel still has it: the broker cancelled it, and its program took no notice.
-
-    Either answer may be some seconds old, so those that differ are asked again until they agree, or long enough.
-    """
-    deadline = time.monotonic() + LAG
-    held = _held(consumers)
-    suspects = {_key(queue) for queue in queues if queue.get("consumers") is not None and held[_key(queue)] > queue["consumers"]}
-    suspects = set(sorted(suspects)[:20])
-    unknown: set[tuple[str, str]] = set()
-    while suspects and time.monotonic() < deadline:
-        time.sleep(0.5)
-        try:
-            held = _held(asker.json("api/consumers", columns=CONSUMER))
-            unknown.clear()
-            for vhost, name in set(suspects):
-                queue = asker.json(f"api/queues/{quote(vhost, safe='')}/{quote(name, safe='')}", columns="consumers")
-                if not queue:  # an empty list, while its node has no numbers of it
-                    unknown.add((vhost, name))
-                elif held[vhost, name] <= queue.get("consumers", 0):
-                    suspects.discard((vhost, name))
-        except (Refused, httpx.TransportError):
-            return []
-    return [shown(name, vhost) for vhost, name in sorted(suspects - unknown)]
-
-
-def _held(consumers: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
-    return Counter((consumer["queue"]["vhost"], consumer["queue"]["name"]) for consumer in consumers)
-
-
-def _key(queue: dict[str, Any]) -> tuple[str, str]:
-    return queue["vhost"], queue["name"]
-
-
-def shown(name: str, vhost: str) -> str:
-    """A thing of a virtual host, as a person would call it."""
-    return name if vhost == "/" else f"{name} in {vhost}"
 
 
 def _not_let_in(url: str, refused: Refused) -> str:

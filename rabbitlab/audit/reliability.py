@@ -3,8 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from rabbitlab.audit.queues import REPLICATED, every, important, kind, names, number, some
-from rabbitlab.audit.reading import shown
+from rabbitlab.audit.queues import REPLICATED, at, every, important, kind, names, number, shown, some
 from rabbitlab.audit.seen import Seen
 from rabbitlab.audit.verdict import Finding, Section, failed, not_applicable, passed, unseen
 from rabbitlab.audit.versions import since
@@ -52,12 +51,12 @@ def persistent_messages(seen: Seen) -> Finding:
     if not queues:
         return passed("The queues are quorum queues or streams, which store every message.")
     holding = [queue for queue in queues if queue.get("messages") and "messages_persistent" in queue]
-    transient = [queue for queue in holding if queue["messages_persistent"] < queue["messages"]]
+    transient = [queue for queue in holding if _keeps(queue) is False]
     if transient:
-        lost = sum(queue["messages"] - queue["messages_persistent"] for queue in transient)
-        return failed(f"{number(lost, 'message')} in classic queues would be lost with a restart.", names(transient))
-    if len(holding) < len(queues):
-        return unseen(f"Of {number(len(queues), 'classic queue')}, {len(queues) - len(holding)} hold nothing that would show it.")
+        return failed(f"{number(len(transient), 'classic queue', 'hold')} messages that a restart would lose.", names(transient))
+    shows = sum(_keeps(queue) is True for queue in holding)
+    if shows < len(queues):
+        return unseen(f"Of {number(len(queues), 'classic queue')}, {len(queues) - shows} hold nothing that would show it.")
     return passed(f"All messages that {number(len(queues), 'classic queue', 'hold')} now are persistent.")
 
 
@@ -73,8 +72,9 @@ def persistent_messages(seen: Seen) -> Finding:
     ),
 )
 def manual_acks(seen: Seen) -> Finding:
-    """Consumers of important queues that acknowledge automatically, and channels that fetch so."""
-    consumers = _consumers(seen)
+    """Consumers of important queues that acknowledge automatically, and channels that fetch so. A stream keeps what it has sent."""
+    streams = {at(queue) for queue in seen["queues"] if kind(queue) == "stream"}
+    consumers = [each for each in _consumers(seen) if at(each["queue"]) not in streams]
     fetching = [channel for channel in seen["channels"] if channel.get("message_stats", {}).get("get_no_ack")]
     automatic = [consumer for consumer in consumers if not consumer.get("ack_required")]
     if automatic or fetching:
@@ -116,9 +116,11 @@ def publisher_confirms(seen: Seen) -> Finding:
     "Consumer cancellation noticed",
     why="The broker cancels a consumer when its queue is deleted or it takes too long."
     " A program that does not notice runs on, and nothing is done.",
-    mend="Treat a normal return of `start_consuming` as a failure: close the channel, open a new one, consume again;"
+    mend="Ask the queue itself, `rabbitmqctl list_queues -p VHOST name consumers`: statistics may be late."
+    " Treat a normal return of `start_consuming` as a failure: close the channel, open a new one, consume again;"
     " restart the program that is stuck.",
-    look="Whoever writes the consumers: delete a test queue under each, declare it again, and see that it is consumed within seconds.",
+    look="Whoever writes the consumers: delete a test queue under each, declare it again, and see that it is consumed within seconds."
+    " Whoever runs the nodes: `rabbitmqctl list_queues -p VHOST name consumers` asks the queue itself.",
     lessons=("01_reliability.md#the-broker-ends-a-consumer-and-nobody-is-told",),
 )
 def consumer_cancellation(seen: Seen) -> Finding:
@@ -183,6 +185,19 @@ def global_qos(seen: Seen) -> Finding:
     return passed("No channel that is open has a shared prefetch.")
 
 
+def _keeps(queue: dict[str, Any]) -> bool | None:
+    """Whether a restart would keep all messages of a classic queue; None where its numbers do not tell.
+
+    How many messages there are is read some seconds before or after how many are persistent, so two numbers of bytes are compared.
+    Where there are no bytes yet, a queue that is consumed may have been filled in between.
+    """
+    if queue.get("message_bytes"):
+        return bool(queue["message_bytes_persistent"] == queue["message_bytes"])
+    if queue["messages_persistent"] >= queue["messages"]:
+        return True
+    return None if queue.get("consumers") else False
+
+
 def _is_blind(channel: dict[str, Any]) -> bool:
     """Whether it has no confirms. The counts of a channel are some seconds ahead of what it says of itself, and may know better."""
     return channel.get("confirm") is False and not channel.get("transactional") and not channel["message_stats"].get("confirm")
@@ -190,8 +205,8 @@ def _is_blind(channel: dict[str, Any]) -> bool:
 
 def _consumers(seen: Seen) -> list[dict[str, Any]]:
     """Those of important queues."""
-    keys = {(queue["vhost"], queue["name"]) for queue in important(seen)}
-    return [consumer for consumer in seen["consumers"] if (consumer["queue"]["vhost"], consumer["queue"]["name"]) in keys]
+    keys = {at(queue) for queue in important(seen)}
+    return [consumer for consumer in seen["consumers"] if at(consumer["queue"]) in keys]
 
 
 def _by_queue(consumers: list[dict[str, Any]]) -> list[str]:

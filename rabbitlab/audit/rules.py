@@ -23,7 +23,8 @@ GONE = re.compile(
     r"\brabbitmq_(?:alarms_file_descriptor_limit|process_open_tcp_sockets|raft_entry_commit_latency_seconds|raft_log_\w+|raft_term_total"
     r"|queue_messages_paged_out)\b"
 )
-BY_QUEUE = re.compile(r'\b(rabbitmq_\w*queue_\w+)\s*\{[^}]*\bqueue\s*(?:=~|!~|!=|=)\s*"')
+BY_QUEUE = re.compile(r'\b(rabbitmq_\w*queue_\w+)\s*\{((?:[^}"]|"(?:[^"\\]|\\.)*")*)')  # a metric and the labels that it must have
+QUEUE = re.compile(r'\bqueue\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"')
 
 
 def on_failed(rule: Rule) -> bool:
@@ -43,10 +44,20 @@ def mute(rule: Rule, seen: Seen) -> str:
     gone = [name for name in GONE.findall(rule["query"]) if name not in seen["metric_names"]]
     if gone:
         return f"{gone[0]} is gone"
-    nameless = [name for name in BY_QUEUE.findall(rule["query"]) if name not in seen["named_queues"]]
+    named = [name for name, labels in BY_QUEUE.findall(rule["query"]) if not all(_takes_nameless(*each) for each in QUEUE.findall(labels))]
+    nameless = [name for name in named if name not in seen["named_queues"]]
     if nameless and not _unknown(nameless[0], seen):
         return f"no series of {nameless[0]} has the name of a queue"
     return ""
+
+
+def _takes_nameless(sign: str, text: str) -> bool:
+    """Whether a condition on the name of a queue holds where there is none: for PromQL that is the empty text."""
+    try:
+        same = re.fullmatch(text, "") is not None if "~" in sign else text == ""
+    except re.error:  # Go knows what Python does not; a name, surely
+        same = False
+    return same is sign.startswith("=")
 
 
 def _unknown(name: str, seen: Seen) -> bool:

@@ -9,11 +9,10 @@ Whoever breaks the cluster has it to himself meanwhile: see :mod:`rabbitlab.lock
 
 from rabbitlab.faults.alarms import disk_alarm, memory_alarm
 from rabbitlab.faults.connections import closed_connections
-from rabbitlab.faults.fault import Fault
+from rabbitlab.faults.fault import Fault, heal
 from rabbitlab.faults.network import cut_off, partitioned
 from rabbitlab.faults.nodes import killed, paused, stopped
 from rabbitlab.faults.users import deleted_user
-from rabbitlab.healing import put_right as heal
 from rabbitlab.wholeness import missing as whole
 
 __all__ = [

@@ -44,11 +44,14 @@ def disk_alarm(node: str = "rabbit1") -> Iterator[Fault]:
 def _alarm(limit: limits.Limit, crossed: str, what: str, node: str) -> Iterator[Fault]:
     (name,) = containers.known([node])
 
-    def known_to(asked) -> bool:
-        return any(raised.startswith(what) and raised.endswith(f" on {name}") for raised in wholeness.raised_alarms(asked))
+    def unknown_to(asked) -> bool:
+        try:
+            return not any(raised.startswith(what) and raised.endswith(f" on {name}") for raised in wholeness.raised_alarms(asked))
+        except OSError:  # it is slow; or cut off, and then it has no publishers
+            return wholeness.view(asked) is not None
 
     def seen() -> str:
-        ignorant = [asked.name for asked in NODES if containers.state(asked.name) == "running" and not known_to(asked)]
+        ignorant = [asked.name for asked in NODES if containers.state(asked.name) == "running" and unknown_to(asked)]
         return f"{', '.join(ignorant)} know nothing of the alarm" if ignorant else ""
 
     with made(f"{what} alarm on {name}", (name,), lambda: limit.set(name, crossed), lambda: limit.restore(name), seen) as fault:

@@ -56,6 +56,23 @@ def _forget() -> None:
 os.register_at_fork(after_in_child=_forget)
 
 
+def heal(tell: Callable[[str], None] = lambda sentence: None) -> list[str]:
+    """Put the whole cluster right, from any state, and return when it is whole.
+
+    Args:
+        tell: Is given what was mended, and what is waited for.
+
+    Returns:
+        What was mended, one sentence each; empty when there was nothing to mend.
+
+    Raises:
+        Mendable: what could not be mended, or a fault of this process is still wanted.
+    """
+    if wanted := [fault.name for fault in _there.faults]:
+        raise Mendable(f"You broke the cluster on purpose ({', '.join(wanted)}). End the `with faults...` first; it heals by itself.")
+    return healing.put_right(tell)
+
+
 @contextmanager
 def made(
     name: str,
@@ -83,8 +100,8 @@ def made(
             if (state := containers.state(node)) != "running":
                 raise Mendable(f"{node} is not running ({state}), so there is nothing to break. To put the cluster right: ./lab heal")
         fault = Fault(name)
-        _begin(fault)
         try:
+            _begin(fault)
             fault.began = time.monotonic()
             break_it()
             healing.wait(seen, HAPPENS_WITHIN, name)
@@ -103,23 +120,38 @@ def _begin(fault: Fault) -> None:
 
 def _end(fault: Fault, mend: Callable[[], None], gone: Callable[[], str]) -> None:
     """Take the fault back; the last one to end leaves a whole cluster, or, if it cannot, leaves that to the guardian."""
-    whole = False
-    with _there.guard:
-        _there.faults.remove(fault)
-        last = not _there.faults
     try:
+        if fault not in _there.faults:  # there was no time to break anything
+            return
         mended = _tried(mend)
-        if last:
-            healing.settle() if mended else healing.heal()
-        elif mended:
+        if not _was_last(fault, mended) and mended:
             with suppress(Mendable):  # what the other fault took away may be what is needed
                 healing.wait(gone, ENDS_WITHIN, f"the end of: {fault.name}")
-        whole = True
     finally:
         fault.ended = time.monotonic()
-        if last:
-            ended, _there.guardian = _there.guardian, None
-            ended.dismiss() if whole else ended.leave_to()
+        _give_up(fault)
+
+
+def _was_last(fault: Fault, mended: bool) -> bool:
+    """Whether no other fault is there; then the cluster is whole. Nobody begins one meanwhile: it would be healed with this one."""
+    with _there.guard:
+        _there.faults.remove(fault)
+        if _there.faults:
+            return False
+        healing.settle() if mended else healing.heal()
+        _there.guardian.dismiss()
+        _there.guardian = None
+        return True
+
+
+def _give_up(fault: Fault) -> None:
+    """What did not come to its end by now is the guardian's, once no other fault is there."""
+    with _there.guard:
+        if fault in _there.faults:
+            _there.faults.remove(fault)
+        if _there.guardian and not _there.faults:
+            _there.guardian.leave_to()
+            _there.guardian = None
 
 
 def _tried(mend: Callable[[], None]) -> bool:

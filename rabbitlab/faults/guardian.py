@@ -26,6 +26,7 @@ class Guardian:
     """
 
     def __init__(self):
+        LOG.parent.mkdir(exist_ok=True)
         own = lock.take_healing()
         descriptors = [own] + ([lock.descriptor()] if lock.descriptor() >= 0 else [])
         far, self._near = os.pipe()

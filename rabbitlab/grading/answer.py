@@ -72,7 +72,7 @@ class Answer:
 
         Args:
             fn: Gets the learner's module. A lambda will do. What it returns must be picklable.
-            within: Seconds, after which the process and all it started are killed.
+            within: Seconds, after which the process and all it started are killed. Those in which the machine stood still do not count.
             raises: Exceptions that the grader wants to see: they become ``Run.error``.
             so_far: Says, when time is up, how far the answer got ("2 of 5 orders were acknowledged").
 

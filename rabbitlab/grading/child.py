@@ -24,7 +24,7 @@ from rabbitlab.grading.verdict import Verdict
 
 GIGABYTE = 2**30
 PR_SET_PDEATHSIG = 1
-GRACE = 5  # seconds after the deadline at which the process ends by itself, should nobody be left to end it
+GRACE = 30  # seconds after the deadline, stalls among them, at which the process ends by itself, should nobody be there to end it
 
 
 def live(answer: Path, name: str, fn, raises: tuple, within: float, output: int, report: int, place: int):
@@ -122,7 +122,7 @@ def _told(error: BaseException, answer: Path, mine) -> dict:
     """What there is to say about an exception, in words and numbers that any process understands."""
     names = [c.__name__ for c in type(error).__mro__]
     missing = error.name if isinstance(error, AttributeError) and mine is not None and error.obj is mine else None
-    told = {"type": type(error).__name__, "names": names, "text": str(error) or _arguments(error), "missing": missing}
+    told = {"type": type(error).__name__, "names": names, "text": _text(error), "missing": missing}
     for attribute in ("reply_code", "reply_text"):
         told[attribute] = getattr(error, attribute, None)
     return {**told, **_where(error, answer)}
@@ -138,6 +138,13 @@ def _hidden(error: BaseException, raises: tuple) -> str:
             owner = "pika's own " if type(error).__module__.partition(".")[0] == "pika" else ""
             return f"{owner}{type(error).__name__}"
     return ""
+
+
+def _text(error: BaseException) -> str:
+    """What an exception says; of a value that pika cannot write, the value, and not the bytes of all that it had written before."""
+    if type(error).__name__ == "UnsupportedAMQPFieldException":
+        return repr(error.args[-1])
+    return str(error) or _arguments(error)
 
 
 def _arguments(error: BaseException) -> str:

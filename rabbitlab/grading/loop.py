@@ -178,9 +178,24 @@ def _say_what_is_next(unit: Unit, results) -> None:
 
 
 def _after(unit: Unit) -> Unit | None:
-    course = units.every()
+    course = [found for module in units.modules() for found in _as_read(module)]
     place = course.index(unit) + 1
     return course[place] if place < len(course) else None
+
+
+def _as_read(module: str) -> list[Unit]:
+    """A module's units as they are read: an exercise comes behind the last lesson that leads to it; what is only looked up has no turn."""
+    found = [unit for unit in units.every(module) if unit.kind != "reference"]
+    lessons = [unit for unit in found if unit.kind == "lesson"]
+    texts = [lesson.page.read_text(encoding="utf-8") for lesson in lessons]
+
+    def place(unit: Unit) -> int:
+        if unit in lessons:
+            return lessons.index(unit)
+        leading = [number for number, text in enumerate(texts) if f"exercises/{unit.stem}.md" in text]
+        return leading[-1] if leading else len(lessons)
+
+    return sorted(found, key=place)
 
 
 def _hints(unit: Unit) -> list[tuple[str, str]]:

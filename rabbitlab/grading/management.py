@@ -1,20 +1,14 @@
-"""The management API as the graders use it: the first node that answers, JSON in and out.
+"""The management API as the graders use it: patient with nodes that are there, and with errors of its own."""
 
-http.client and not httpx, whose import alone would cost a third of the three seconds that a check may take.
-A connection is opened for each call, so that forked processes share none.
-"""
-
-import base64
-import http.client
 import json
 import time
-from urllib.parse import quote
+from http.client import HTTPException
 
+from rabbitlab import management, stalls
 from rabbitlab.errors import Mendable
-from rabbitlab.nodes import ADMIN, HOST, NODES, Node
+from rabbitlab.management import answering
 
-_TOKEN = base64.b64encode(":".join(ADMIN).encode()).decode()
-_order = list(NODES)  # the node that answered last comes first
+__all__ = ["Refused", "answering", "call", "vhosts"]
 
 
 class Refused(Exception):
@@ -29,14 +23,15 @@ class Refused(Exception):
         super().__init__(f"{method} {path}: {status} {text}")
 
 
-def call(method: str, *path: str, body: object = None, timeout: float = 5) -> object:
-    """Ask the first node that answers.
+def call(method: str, *path: str, body: object = None, timeout: float = 5, patience: float = 30) -> object:
+    """Ask the first node that answers; while some are there that do not, ask again.
 
     Args:
         method: ``GET``, ``PUT``, ``DELETE``, ``POST``.
         path: Parts below ``/api/``; each is quoted, so that a vhost may be called ``/``. A last part may carry a query (``?...``).
         body: Sent as JSON when given.
         timeout: Seconds that each node gets.
+        patience: Seconds that nodes which are there get all together: a busy one may take long to make or remove a virtual host.
 
     Returns:
         What the JSON says; None for an empty answer.
@@ -45,29 +40,21 @@ def call(method: str, *path: str, body: object = None, timeout: float = 5) -> ob
         Refused: the node answered with an error.
         Mendable: no node answers.
     """
-    began = time.monotonic()
+    query = path[-1] if path[-1].startswith("?") else ""
+    asked = management.path(*(path[:-1] if query else path)) + query
+    began = stalls.clock()
     while True:
-        errors = []
-        for node in list(_order):
-            try:
-                answer = _ask(node, method, _url(path), body, timeout)
-            except (OSError, http.client.HTTPException) as error:
-                errors.append(error)
-                continue
-            _order.remove(node)
-            _order.insert(0, node)
-            return answer
+        answer, errors = management.asked_in_turn(asked, method, body, timeout)
+        if answer:
+            status, text, _ = answer
+            if status >= 400:
+                raise Refused(method, f"/api/{asked}", status, text)
+            return json.loads(text) if text else None
         there = [error for error in errors if not isinstance(error, ConnectionRefusedError)]
-        if not there or time.monotonic() - began > timeout:
+        if not there or stalls.clock() - began > patience:
             break
         time.sleep(0.2)  # nodes that start, or that change what was asked for at this moment, say 500 or hang up
-    if not there:
-        from rabbitlab.cluster import NOT_RUNNING
-
-        raise Mendable(NOT_RUNNING) from errors[-1]
-    said = " ".join(str(there[-1]).split())[:300]
-    told = f"within {timeout:.0f} s" if isinstance(there[-1], TimeoutError) else f"{method} {_url(path)} but by: {said}"
-    raise Mendable(f"No node has answered {told}, though some are there. To see what is wrong: ./lab doctor") from there[-1]
+    raise _unanswered(f"{method} /api/{asked}", patience, there) from errors[-1]
 
 
 def vhosts() -> dict[str, str]:
@@ -75,27 +62,11 @@ def vhosts() -> dict[str, str]:
     return {vhost["name"]: vhost.get("description", "") for vhost in call("GET", "vhosts") if "name" in vhost}
 
 
-def answering() -> Node:
-    """The node that answered the last call."""
-    return _order[0]
+def _unanswered(asked: str, patience: float, there: list[OSError | HTTPException]) -> Mendable:
+    if not there:
+        from rabbitlab.cluster import NOT_RUNNING
 
-
-def _url(path: tuple[str, ...]) -> str:
-    parts = [part if part.startswith("?") else "/" + quote(part, safe="") for part in path]
-    return "/api" + "".join(parts)
-
-
-def _ask(node: Node, method: str, url: str, body: object, timeout: float) -> object:
-    connection = http.client.HTTPConnection(HOST, node.management, timeout=timeout)
-    try:
-        data = None if body is None else json.dumps(body)
-        connection.request(method, url, data, {"Authorization": f"Basic {_TOKEN}", "Content-Type": "application/json"})
-        response = connection.getresponse()
-        text = response.read().decode()
-    finally:
-        connection.close()
-    if response.status >= 500:  # a node that starts or stops says so with 500 or 503: another may do better
-        raise http.client.HTTPException(f"{response.status} {text}")
-    if response.status >= 400:
-        raise Refused(method, url, response.status, text)
-    return json.loads(text) if text else None
+        return Mendable(NOT_RUNNING)
+    said = " ".join(str(there[-1]).split())[:300]
+    told = f"{asked} within {patience:g} s, though some are there; last: {said}."
+    return Mendable(f"No node has answered {told} To see what is wrong: ./lab doctor")

@@ -9,6 +9,7 @@ import time
 import warnings
 from pathlib import Path
 
+from rabbitlab import stalls
 from rabbitlab.grading import child
 
 A_PIPE = 65536  # bytes that a pipe holds
@@ -35,7 +36,7 @@ class Process:
         self.output = bytearray()
         self.status: int | None = None
         self._report = bytearray()
-        self._started = time.monotonic()
+        self._started = stalls.clock()
         self._place = tempfile.TemporaryFile()  # noqa: SIM115 - closed in end()
         output, output_end = os.pipe()
         report, report_end = os.pipe()
@@ -51,8 +52,8 @@ class Process:
 
     @property
     def seconds(self) -> float:
-        """Since it was started."""
-        return time.monotonic() - self._started
+        """Since it was started, without those in which this machine stood still: the child stood still, too."""
+        return stalls.clock() - self._started
 
     @property
     def report(self) -> bytes | None:
@@ -82,8 +83,8 @@ class Process:
         """Where it is: the lines that faulthandler writes, innermost frame first. Empty when it does not say so within half a second."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGUSR1)
-        end, text = time.monotonic() + 0.5, b""
-        while time.monotonic() < end:
+        end, text = stalls.clock() + 0.5, b""
+        while stalls.clock() < end:
             time.sleep(0.02)
             before, text = text, os.pread(self._place.fileno(), 65536, 0)
             if text and text == before:  # nothing more has come

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
+from rabbitlab import stalls
 from rabbitlab.errors import Mendable
 from rabbitlab.nodes import ALERTMANAGER_PORT, HOST, PROMETHEUS_PORT
 from rabbitlab.units import ROOT
@@ -100,13 +101,14 @@ class Prometheus:
         from rabbitlab import containers
 
         container = containers.of("prometheus")
-        with containers.speaking_plainly():
-            container.pause()
         try:
+            with containers.speaking_plainly():
+                container.pause()
             yield
         finally:
-            with containers.speaking_plainly():
-                container.unpause()
+            if containers.state("prometheus") == "paused":  # else it never was, or somebody has healed meanwhile
+                with containers.speaking_plainly():
+                    container.unpause()
 
     def query(self, expression: str) -> list[tuple[dict, float]]:
         """The series that a PromQL expression has at this moment, as (labels, value)."""
@@ -174,7 +176,7 @@ def _reload() -> tuple[int, str]:
 
 
 def _get(port: int, path: str) -> tuple[int, str]:
-    return _ask("GET", port, path, timeout=5)
+    return _ask("GET", port, path, timeout=20)  # a machine that stalls for some seconds does not mean that nobody is there
 
 
 def _ask(method: str, port: int, path: str, timeout: float) -> tuple[int, str]:
@@ -216,10 +218,10 @@ def wait_for(condition, within: float, every: float = 0.1):
 
     Args:
         condition: Called without arguments.
-        within: Seconds.
+        within: Seconds, without those in which this machine stood still.
         every: Seconds between two questions.
     """
-    end = time.monotonic() + within
-    while not (found := condition()) and time.monotonic() < end:
+    end = stalls.clock() + within
+    while not (found := condition()) and stalls.clock() < end:
         time.sleep(every)
     return found

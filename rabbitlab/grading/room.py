@@ -51,7 +51,7 @@ class Room:
 
     def remove(self) -> None:
         """Remove user and vhost; connections that are open in them are closed. Twice does no harm."""
-        _remove(self.name)
+        remove(self.name)
 
     def _make(self) -> None:
         name, every = self.name, ".*"
@@ -110,11 +110,12 @@ def sweep() -> list[str]:
     """Remove the rooms whose process is gone; returns their names."""
     left = [name for name, told in management.vhosts().items() if name.startswith(PREFIXES) and _is_left(told)]
     for name in left:
-        _remove(name)
+        remove(name)
     return left
 
 
-def _remove(name: str) -> None:
+def remove(name: str) -> None:
+    """Remove the virtual host and the user of this name, where there are any; a connection that is open there is closed."""
     for kind in ("users", "vhosts"):  # the user first: a program that reconnects for ever gets no further
         try:
             management.call("DELETE", kind, name, timeout=REMOVED_WITHIN)

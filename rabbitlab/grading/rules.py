@@ -13,6 +13,7 @@ class Rule:
         error: The exception's class, or one of its parents; for a program that hangs, the call it hangs in.
         code: RabbitMQ's reply code, where it decides.
         part: What the text must contain, where it decides.
+        line: What the learner's own line must contain, where it decides.
     """
 
     says: str
@@ -20,6 +21,7 @@ class Rule:
     error: str = ""
     code: int | None = None
     part: str = ""
+    line: str = ""
 
 
 EXIT = Rule(
@@ -38,6 +40,14 @@ CHANNEL, CONNECTION = "ChannelClosedByBroker", "ConnectionClosedByBroker"
 WHERE_DECLARED = "Where, and how often, your program declares a queue"
 WHERE_CONNECTED = "Where, and how often, your program connects"
 YOUR_PARAMETERS = "The parameters you connect with: the ones you were given?"
+TWO_THREADS = (
+    "A connection serves one thread: two that call it, or its channels, get between each other's reads and writes.",
+    "Lesson 3.1, 'Let four threads share a connection'; which threads of your program call pika",
+)
+NO_HEADERS = (
+    "What a publisher did not set is None at the other end; `headers`, too, and not an empty dictionary.",
+    "Lesson 2.5, 'Lie on the label'; which messages come to that line without headers",
+)
 WHAT_CLOSED_IT = "What closed it: an error before, or a with block that had ended"
 
 ERRORS = (  # the first that fits
@@ -79,6 +89,28 @@ ERRORS = (  # the first that fits
         CHANNEL,
         406,
         "invalid arg",
+    ),
+    Rule(
+        "A stream sends nothing to a consumer that has set no prefetch.",
+        "Lesson 2.3, 'Read a stream twice'",
+        CHANNEL,
+        406,
+        "prefetch",
+    ),
+    Rule(
+        "Nothing keeps an answer that comes by direct reply-to, so there is nothing to acknowledge; and RabbitMQ takes a question on the "
+        "channel that consumes such answers, once that one consumer is there.",
+        "Lesson 3.5, 'Have no reply queue at all'",
+        CHANNEL,
+        406,
+        "reply consumer",
+    ),
+    Rule(
+        "`expiration` is a text of digits: whole milliseconds.",
+        "Lesson 3.5, 'Give up in time'; what your program writes there",
+        CHANNEL,
+        406,
+        "expiration",
     ),
     Rule("406 PRECONDITION_FAILED: what was asked contradicts what is there.", "The text after the number", CHANNEL, 406),
     Rule("403 ACCESS_REFUSED: this user may not do that here.", "The name of the queue or exchange you use", CHANNEL, 403),
@@ -130,6 +162,11 @@ ERRORS = (  # the first that fits
         "The queue's limits, and what your program does with a message that is refused",
         "NackError",
     ),
+    # What two threads on one connection make of pika has many faces, and none says so.
+    Rule(*TWO_THREADS, "StreamLostError", part="IndexError"),
+    Rule(*TWO_THREADS, "StreamLostError", part="AssertionError"),
+    Rule(*TWO_THREADS, "AssertionError", part="_AsyncTransportBase"),
+    Rule(*TWO_THREADS, "AttributeError", part="'NoneType' object has no attribute 'poll'"),
     Rule(
         "A connection whose client stays silent for two heartbeats is given up; the next use of it finds it lost.",
         "Lesson 1.5, 'Leave it idle'",
@@ -140,7 +177,14 @@ ERRORS = (  # the first that fits
     Rule("A connection that was closed is of no more use.", WHAT_CLOSED_IT, "ConnectionWrongStateError"),
     Rule("RabbitMQ blocks publishers while it is short of memory or disk.", "./lab status", "ConnectionBlockedTimeout"),
     Rule("No node answered at this host and port.", "host and port in the parameters you use; ./lab status", "AMQPConnectionError"),
+    Rule(
+        "pika writes whole numbers, texts, truth values, lists and dicts into arguments and headers, and has no way to write a float.",
+        "The value in that line; for a lifetime, lesson 2.3, 'A weight that nobody has read in time'",
+        "UnsupportedAMQPFieldException",
+    ),
     Rule("A consumer tag names one consumer on its channel.", "consumer_tag in your basic_consume", "DuplicateConsumerTag"),
+    Rule(*NO_HEADERS, "AttributeError", part="NoneType", line="headers"),
+    Rule(*NO_HEADERS, "TypeError", part="NoneType", line="headers"),
     Rule("A program that is graded has no keyboard.", "input() in your program", "EOFError"),
     Rule(
         "json.dumps takes dicts, lists, text, numbers, True, False and None.",
@@ -157,6 +201,12 @@ WAITING = (  # the first whose call stands in the line
         "What in your callback ends the waiting, and when",
         "start_consuming",
     ),
+    Rule(
+        "With an inactivity_timeout consume() tells of a silence, and waits on. While messages come there is none, and what is given back "
+        "comes again at once.",
+        "What ends your loop, and whether that comes; what your loop gives back",
+        "inactivity_timeout",
+    ),
     Rule("consume() waits for the next message for ever, unless it was told how long.", "What ends your loop", ".consume("),
     Rule(
         "basic_get() returns at once, also from an empty queue; each message that it takes costs a question and an answer.",
@@ -170,21 +220,23 @@ WAITING = (  # the first whose call stands in the line
         "BlockingConnection(",
     ),
     Rule(
-        "After confirm_delivery() each basic_publish waits for RabbitMQ's receipt.",
-        "The loop around it, and what ends it",
+        "After confirm_delivery() each basic_publish waits for RabbitMQ's receipt: each message that it sends costs a question and an "
+        "answer.",
+        "What ends the loop around it, and how many messages it has to send",
         "basic_publish",
     ),
 )
 FOR_EVER = Rule(
-    "A program that waits for something that never comes waits for ever; a loop runs until it is ended.", "What ends your loops"
+    "A program that waits for something that never comes waits for ever; a loop runs until it is ended.",
+    "What ends your loops; where none is at work, the machine may have been slow: check again",
 )
 
 
 def of_error(message: dict) -> Rule | None:
     """The rule behind an exception as the child told it; None where we know of none."""
-    text = f"{message['text']} {message.get('reply_text') or ''}"
-    fits = (r for r in ERRORS if r.error in message["names"] and r.code in (None, message.get("reply_code")) and r.part in text)
-    return next(fits, None)
+    text, line = f"{message['text']} {message.get('reply_text') or ''}", message.get("source") or ""
+    fits = (r for r in ERRORS if r.error in message["names"] and r.code in (None, message.get("reply_code")))
+    return next((r for r in fits if r.part in text and r.line in line), None)
 
 
 def of_waiting(source: str) -> Rule:

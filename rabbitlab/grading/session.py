@@ -91,10 +91,14 @@ class Grading:
 
         A check marked ``faults`` has the cluster to itself; others share it, so that a wrong answer which fails early keeps nobody waiting.
         """
-        from rabbitlab import lock
+        from rabbitlab import healing, lock
 
-        with lock.exclusive() if item.get_closest_marker("faults") else lock.shared():
-            attempt = self._attempt or self._open_room()
+        with lock.exclusive(self._say) if item.get_closest_marker("faults") else lock.shared(self._say):
+            if not self._attempt:
+                self._hear_signals()
+            with self._ending_without_a_cluster():
+                healing.before_use(self._say)  # for each check: others had their turn since the last one
+                attempt = self._attempt or self._open_room()
             self._end_if_asked()
             yield attempt
             attempt.wipe()
@@ -128,21 +132,26 @@ class Grading:
     def _open_room(self):
         import pika  # noqa: F401 - here, and not anew in each forked process
 
-        from rabbitlab import healing
         from rabbitlab.grading.attempt import Attempt
         from rabbitlab.grading.room import attempt_room
 
+        self._room = attempt_room()
+        self._attempt = Attempt(self._room)
+        return self._attempt
+
+    def _hear_signals(self) -> None:
         for number in ASKED_TO_END:  # clean up, then end
             if signal.getsignal(number) != signal.SIG_IGN:
                 self._handlers[number] = signal.signal(number, self._ask_to_end)
+
+    @contextlib.contextmanager
+    def _ending_without_a_cluster(self):
+        """End the run, with the sentence that says why, where the cluster cannot be used."""
         try:
-            healing.before_use(self._say)
-            self._room = attempt_room()
+            yield
         except Mendable as mendable:
             self._sentence = str(mendable)
             pytest.exit(str(mendable), returncode=1)
-        self._attempt = Attempt(self._room)
-        return self._attempt
 
     def _ask_to_end(self, *_) -> None:
         self._asked_to_end = True
@@ -157,8 +166,11 @@ class Grading:
             raise KeyboardInterrupt
 
     def _say(self, sentence: str) -> None:
+        """At once, though what is printed while a check is made ready is kept back."""
         if self._screen:
-            self._screen.sentence(sentence)
+            capture = self._config.pluginmanager.get_plugin("capturemanager")
+            with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+                self._screen.sentence(sentence)
 
     def _close_room(self) -> None:
         room, self._room = self._room, None

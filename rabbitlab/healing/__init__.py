@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from rabbitlab import cluster, containers, lock, wholeness
@@ -10,7 +11,8 @@ from rabbitlab.healing import menders
 
 WITHIN = 120  # seconds for all of it
 STUCK = 3.0  # seconds in which nothing changes by itself: time to look for something to mend
-TRIES = 3  # of starting a container
+TRIES = 3  # of starting a container, and of a mender that stumbles
+AGAIN = 1.0  # seconds until a second look: who is at work may be late once, and what is broken stays broken
 
 
 def put_right(tell: Callable[[str], None] = lambda sentence: None) -> list[str]:
@@ -37,7 +39,7 @@ def our_turn() -> Iterator[None]:
 
 
 def before_use(say: Callable[[str], None]) -> None:
-    """Look quickly whether the cluster can be used, and heal it first where it cannot. One that does not run stays as it is.
+    """Look quickly whether the cluster can be used, and heal it first where it twice cannot. One that does not run stays as it is.
 
     Args:
         say: Is given a sentence when there is something to heal.
@@ -45,7 +47,10 @@ def before_use(say: Callable[[str], None]) -> None:
     Raises:
         Mendable: what could not be mended.
     """
-    if cluster.is_running() and (missing := wholeness.missing(thorough=False)):
+    if not cluster.is_running() or not wholeness.missing(thorough=False):
+        return
+    time.sleep(AGAIN)
+    if missing := wholeness.missing(thorough=False):
         say(f"The cluster is not whole: {missing}. Healing it first.")
         put_right()
 
@@ -66,10 +71,11 @@ def heal(tell: Callable[[str], None] = lambda sentence: None, within: float = WI
     if not containers.all_of_them():
         raise Mendable(cluster.NOT_RUNNING)
     mended: list[str] = []
+    stumbled: Counter = Counter()
     deadline = time.monotonic() + within
     while True:
         for mender in menders.MENDERS:
-            for sentence in mender():
+            for sentence in _done_by(mender, stumbled):
                 tell(sentence)
                 mended.append(sentence)
         _give_up_on_what_ends_again(mended)
@@ -103,6 +109,17 @@ def wait(missing: Callable[[], str], within: float, what: str) -> None:
             raise Mendable(f"Waited {within:.0f} s for: {what}. Seen last: {seen}. To put the cluster right: ./lab heal")
         time.sleep(pause)
         pause = min(pause * 1.3, 0.25)
+
+
+def _done_by(mender: Callable[[], list[str]], stumbled: Counter) -> list[str]:
+    """What *mender* says it has done. It may stumble over what changes at this moment: the others go on, and it has its turn again."""
+    try:
+        return mender()
+    except (Mendable, LookupError, ValueError, OSError) as error:
+        stumbled[mender] += 1
+        if stumbled[mender] == TRIES:
+            raise error if isinstance(error, Mendable) else Mendable(f"{type(error).__name__}: {error}") from error
+        return []
 
 
 def _come_to_rest(tell: Callable[[str], None], deadline: float) -> str:

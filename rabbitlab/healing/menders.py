@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
-from rabbitlab import broker, cluster, containers, management, users, wholeness
+from rabbitlab import broker, cluster, containers, lock, management, users, wholeness
 from rabbitlab.errors import Mendable
 from rabbitlab.limits import LIMITS
 from rabbitlab.management import path
-from rabbitlab.nodes import ADMIN, NODES, Node
+from rabbitlab.nodes import ADMIN, NODES, PROFILES, Node
 
 STARTED = "{} had ended: started"
 EVAL = ("rabbitmqctl", "--quiet", "eval")
@@ -18,11 +19,22 @@ FOURTH = "rabbit4"  # of docker-compose.yml, for as long as lesson 4.3 needs it
 def containers_of_a_copy_that_is_gone() -> list[str]:
     """Remove what has ended and cannot start again, since the copy of the course whose files it mounts was moved or deleted."""
     stopped = {service: one.folder for service, one in cluster.containers().items() if one.state != "running"}
-    gone = {service: folder for service, folder in stopped.items() if not (folder / "docker-compose.yml").exists()}
+    gone = {service: folder for service, folder in stopped.items() if _is_gone(folder / "docker-compose.yml")}
     for service in gone:
         with containers.speaking_plainly():
             containers.of(service).remove(force=True)
     return [f"{service} mounted files of {folder}, which is gone: removed" for service, folder in gone.items()]
+
+
+def _is_gone(file: Path) -> bool:
+    """Whether there is no such file; one that we may not look at is somebody's."""
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def missing_containers() -> list[str]:
@@ -35,7 +47,7 @@ def missing_containers() -> list[str]:
 
 
 def containers_at_rest() -> list[str]:
-    """Let go on what is paused, start what has ended."""
+    """Let go on what is paused, start what has ended. What runs on request may have ended, and is paused by who has its lock."""
     done = []
 
     def mend(service: str) -> None:
@@ -43,7 +55,10 @@ def containers_at_rest() -> list[str]:
             done.append(wake(there[service]).format(service))
 
     there = containers.all_of_them()
-    containers.each(mend, [service for service in cluster.SERVICES if service in there and there[service].status != "running"])
+    at_rest = [service for service in cluster.SERVICES if service in there and there[service].status != "running"]
+    on_request = [] if lock.prometheus_is_taken() else [service for services in PROFILES.values() for service in services]
+    at_rest += [service for service in on_request if service in there and there[service].status == "paused"]
+    containers.each(mend, at_rest)
     return sorted(sentence for sentence in done if sentence)
 
 

@@ -119,7 +119,7 @@ def _relinked(link: re.Match, unit: Unit) -> str:
     place = (unit.source.parent / target).resolve() if target else unit.source.resolve()
     if mark and place.suffix == ".md":
         anchor = _heading_in_jupyter(place, anchor)
-    lesson = next((u for u in units.every() if u.shows_outputs and u.page == place), None)
+    lesson = next((u for u in units.every(place.parent.name) if u.shows_outputs and u.page == place), None)
     relative = os.path.relpath(lesson.notebook if lesson else place, unit.notebook.parent).replace(os.sep, "/") if target else ""
     return f"{link['before']}{relative}{mark}{anchor}{link['after']}"
 

@@ -14,7 +14,7 @@ Each file can be taken alone, with those that it imports; ``prometheus-client`` 
 """
 
 from .breaker import CircuitBreaker, CircuitOpen, is_connection_trouble
-from .connecting import LOST, limited, login_refused, parameters
+from .connecting import LOST, NotAsked, limited, login_refused, parameters
 from .consumer import Health, ResilientConsumer
 from .message import Message, Reject
 from .metrics import Metrics
@@ -34,6 +34,7 @@ __all__ = [
     "Message",
     "Metrics",
     "Nacked",
+    "NotAsked",
     "Outcome",
     "PoolClosed",
     "PoolTimeout",

@@ -14,6 +14,7 @@ from typing import ParamSpec, TypeVar
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPConnectionError, InvalidFrameError, ProtocolVersionMismatch, UnexpectedFrameError
 
+from .connecting import NotAsked
 from .metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -25,15 +26,15 @@ TROUBLE = (AMQPConnectionError, AMQPConnectorException, InvalidFrameError, Unexp
 
 
 def is_connection_trouble(error: BaseException) -> bool:
-    """Whether *error* says that RabbitMQ cannot be reached, and not that it has answered.
+    """Whether *error* says that RabbitMQ cannot be reached, and not that it has answered about one message or one channel.
 
     No exchange (404), no queue (312), no right (403), declared otherwise (406) and a nack are answers: the next call may well work. So
-    they must not keep others from calling.
+    they must not keep others from calling. A refused login, and a connection that RabbitMQ closes, are none: no call works without one.
     """
     return isinstance(error, TROUBLE)
 
 
-class CircuitOpen(Exception):
+class CircuitOpen(NotAsked):
     """Refused without a call.
 
     Attributes:
@@ -60,6 +61,9 @@ class CircuitBreaker:
     calls fail at once with :class:`CircuitOpen`, without touching the network. After ``cooldown`` seconds it is *half-open*: one call goes
     through as a trial and decides which of the two it will be next; the others still fail at once.
 
+    What RabbitMQ says about one message or one channel is an answer, and as good as a success. A ``PoolTimeout``, and whatever else is
+    :class:`NotAsked`, is neither: the failures before it and after it are in a row, and a trial that ends with it is made again.
+
     Any number of threads may share one. A call within a call, in the same thread, belongs to the outer one. Nothing ends a call that
     hangs: give what you call a timeout of its own, or a trial may keep the circuit open for as long as it hangs.
 
@@ -68,11 +72,12 @@ class CircuitBreaker:
     Args:
         threshold: Failures in a row that open it.
         cooldown: Seconds it stays open.
-        counts: ``counts(error)`` true is a failure. Any other exception is an answer, which is as good as a success here.
+        counts: ``counts(error)`` true is a failure, whatever else is said above.
         clock: Monotonic clock, in seconds; tests pass their own.
         metrics: Its ``breaker_state`` follows.
 
     Raises:
+        ValueError: for a threshold below 1.
         CircuitOpen: from :meth:`call` and from ``with breaker:``, while open.
     """
 
@@ -125,7 +130,7 @@ class CircuitBreaker:
         try:
             if error is not None and self._counts(error):
                 self._failed(mine, f"{error!r:.200}")
-            elif error is None or isinstance(error, Exception):
+            elif error is None or (isinstance(error, Exception) and not isinstance(error, NotAsked)):
                 self._worked(mine)
         finally:
             if mine.trial:
@@ -172,7 +177,7 @@ class CircuitBreaker:
         log.warning("circuit open for %.1f s: %s", self._cooldown, reason)
 
     def _broken_off(self, mine: _Pass) -> None:
-        """A trial that has neither worked nor failed, for Ctrl-C for instance, says nothing: the next call tries again."""
+        """A trial that has neither worked nor failed, for Ctrl-C or a busy pool, says nothing: the next call tries again."""
         with self._lock:
             if mine.period == self._period:
                 self._trying = False

@@ -20,7 +20,7 @@ class Care:
     """
 
     def __init__(self, retries: Retries, prefetch: int):
-        self._last = max(retries.limit, 2)  # a first death proves nothing
+        self._limit = retries.limit
         self._watches = retries.waits and prefetch > 1
         self._proves = retries.waits
         self._many = prefetch
@@ -38,7 +38,7 @@ class Care:
         One at a time begins with the last attempt of a message that has seen consumers go. It ends when one message was handled that had
         not, and the next one has not, either: so at least one is handled between two changes.
         """
-        suspect = message.deaths > 0 and message.attempt == self._last
+        suspect = message.deaths > 0 and message.attempt == self._last(message)
         calm, self._calm = self._calm, not suspect
         if suspect != self.careful and self._watches and (suspect or calm):
             self.careful, self._calm = suspect, False
@@ -47,4 +47,8 @@ class Care:
 
     def is_proved(self, message: Message) -> bool:
         """Whether *message* has taken a consumer with it when it was alone."""
-        return self._proves and message.deaths > 0 and message.attempt > self._last
+        return self._proves and message.deaths > 0 and message.attempt > self._last(message)
+
+    def _last(self, message: Message) -> int:
+        """Which attempt is its last. A first death proves nothing, however many calls have failed before."""
+        return max(self._limit, message.failures + 2)

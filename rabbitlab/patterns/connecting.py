@@ -21,6 +21,11 @@ from pika.exceptions import AMQPConnectionError, AMQPError, AuthenticationError,
 #: channel (a nack, 404): catch ``UnroutableError`` and ``NackError`` first where the difference matters.
 LOST: tuple[type[Exception], ...] = (AMQPError, AMQPConnectorException, OSError)
 
+
+class NotAsked(Exception):
+    """Nothing was asked of RabbitMQ, so this says nothing about it, neither good nor bad: no connection was free, say."""
+
+
 #: One address or several: URLs such as ``amqp://user:password@host:5672/vhost``, and pika's parameters, which can carry a TLS context.
 Addresses: TypeAlias = str | Parameters | Sequence[str | Parameters]
 

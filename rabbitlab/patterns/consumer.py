@@ -43,8 +43,8 @@ class Health:
     """Whether messages flow, which is more than being connected.
 
     Attributes:
-        flowing: The consumer is attached to its queue, a handler thread is free or has not been busy for too long, and what failed could
-            be put off or parked.
+        flowing: The consumer is attached to its queue and takes messages, a handler thread is free or has not been busy for too long, and
+            what failed could be put off or parked.
         since: When this began, in seconds of ``time.time()``.
         why: In words, for whoever is on call.
     """
@@ -79,8 +79,12 @@ class ResilientConsumer:
         retries: How often a message is tried, and when.
         heartbeat: Seconds, as for :func:`connecting.parameters`.
         backoff: Waits between two attempts to attach.
-        metrics: Counted there.
+        metrics: Counted there, together with what is published to put messages off or park them: that shows in ``confirmed``,
+            ``in_flight`` and ``reconnects`` under the same name.
         stuck_after: Seconds after which a call of a handler is no longer thought to come back, for :attr:`health`.
+
+    Raises:
+        ValueError: an address is wrong or there is none, or *prefetch* or *workers* is less than 1.
     """
 
     def __init__(
@@ -188,7 +192,15 @@ class ResilientConsumer:
         return not self._began or self._ended.wait(timeout + GRACE)
 
     def stop_on_signals(self, *numbers: int, timeout: float = 25.0) -> None:
-        """:meth:`stop` at SIGTERM and SIGINT, or at *numbers*. A second signal changes nothing. For the main thread."""
+        """:meth:`stop` at SIGTERM and SIGINT, or at *numbers*. A second signal changes nothing.
+
+        Args:
+            numbers: Of signals.
+            timeout: Seconds that handlers have, as for :meth:`stop`.
+
+        Raises:
+            ValueError: this is not the main thread; Python lets no other one do this.
+        """
         for number in numbers or (signal.SIGTERM, signal.SIGINT):
             # By another thread: this one may hold the very lock that stop() needs.
             signal.signal(number, lambda *_: threading.Thread(target=self.stop, args=[timeout], daemon=True).start())
@@ -244,7 +256,8 @@ class ResilientConsumer:
     def _attached(self) -> None:
         self._attached_at = time.monotonic()
         how = ", one message at a time, after crashes" if self._care.careful else ""
-        self._say(True, f"attached to {self._queue} at {self._link and self._link.node}{how}")
+        if self._subscription and not self._subscription.draining:  # else a message that came at once has said what it waits for
+            self._say(True, f"attached to {self._queue} at {self._link and self._link.node}{how}")
         log.info("%s: %s", self._name, self._state.why)
         if self._stopping.is_set():
             self._drain()
@@ -253,6 +266,8 @@ class ResilientConsumer:
         if message.redelivered:
             self._metrics.redelivered.inc()
         if self._care.changes(message):
+            how = "one message at a time" if self._care.careful else "many messages at a time again"
+            self._say(False, f"waits for what is in hand, before it takes {how}")
             self._drain()  # what is in hand is finished or given back, this message included, before it goes on
         else:
             self._workers.put(message)

@@ -38,9 +38,13 @@ def header_frame(size: int, message_id: str, delivery_mode: int, properties: spe
         message_id: Stands in for the one of *properties*.
         delivery_mode: Where *properties* have none.
         properties: Are not changed.
+
+    Raises:
+        ValueError: they take more than a frame. There is only one for them, and RabbitMQ closes the connection (501) over a larger one,
+            with all that others have sent on it.
     """
     if properties is None:
-        name = message_id.encode()
+        name = message_id.encode() if isinstance(message_id, str) else message_id
         if len(name) > 255:
             raise ValueError(f"a message_id has at most 255 bytes, this one {len(name)}: {message_id:.40}...")
         head = _HEADER.pack(spec.FRAME_HEADER, CHANNEL, 16 + len(name), BASIC, 0, size, FLAGS, delivery_mode, len(name))
@@ -49,7 +53,10 @@ def header_frame(size: int, message_id: str, delivery_mode: int, properties: spe
     mine.message_id = message_id
     if mine.delivery_mode is None:
         mine.delivery_mode = delivery_mode
-    return frame.Header(CHANNEL, size, mine).marshal()
+    header = frame.Header(CHANNEL, size, mine).marshal()
+    if len(header) > spec.FRAME_MAX_SIZE:
+        raise ValueError(f"the properties have one frame of {spec.FRAME_MAX_SIZE} bytes, and these take {len(header)} bytes")
+    return header
 
 
 def encoded(

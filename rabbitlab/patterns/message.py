@@ -48,7 +48,11 @@ class Message:
 
     @property
     def message_id(self) -> str | None:
-        """The same for each copy: what a handler remembers to do the work once."""
+        """What a handler remembers to do the work once: the same for each copy, if the publisher gave one.
+
+        Published without, a message has None at its first call, and the copy that is put off gets a random one: no handler can tell the two
+        for the same.
+        """
         known: str | None = self.properties.message_id
         return known
 

@@ -90,8 +90,10 @@ class Mover:
     def _move(self, move: _Move) -> None:
         if move.message.subscription.over:  # it comes again
             return
+        publisher: ReliablePublisher | None = None
         try:
-            receipt = self._there().publish(
+            publisher = self._there()
+            receipt = publisher.publish(
                 move.message.body,
                 exchange=move.exchange,
                 routing_key=move.routing_key,
@@ -100,7 +102,7 @@ class Mover:
             )
         except Exception as error:
             if isinstance(error, PublisherClosed):  # its login was refused; another one may be let in again
-                self._publisher = None
+                self._forget(publisher)
             self._hold(move, told(error))
         else:
             receipt.add_done_callback(partial(self._done, move))
@@ -110,6 +112,11 @@ class Mover:
             if self._publisher is None:
                 self._publisher = self._make()
             return self._publisher
+
+    def _forget(self, closed: ReliablePublisher | None) -> None:
+        with self._lock:
+            if self._publisher is closed:  # another thread may have made a new one since
+                self._publisher = None
 
     def _done(self, move: _Move, receipt: Receipt) -> None:
         if receipt.outcome is Outcome.CONFIRMED:

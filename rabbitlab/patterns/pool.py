@@ -19,7 +19,7 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPConnectionError
 
-from .connecting import LOST, Addresses, limited, login_refused, parameters
+from .connecting import LOST, Addresses, NotAsked, limited, login_refused, parameters
 from .pooled import GOODBYE, MOMENT, Pooled
 from .turns import Turns
 
@@ -28,11 +28,11 @@ T = TypeVar("T")
 _pools: "weakref.WeakSet[ConnectionPool]" = weakref.WeakSet()
 
 
-class PoolTimeout(Exception):
+class PoolTimeout(NotAsked):
     """Every connection was lent, for as long as the borrower would wait. It is no error of the network, and in no sense ``LOST``."""
 
 
-class PoolClosed(Exception):
+class PoolClosed(NotAsked):
     """The pool has been closed."""
 
 
@@ -57,6 +57,9 @@ class ConnectionPool:
         max_idle: Seconds that a connection may lie unused before it is closed; None: as long as its heartbeats are kept.
         heartbeat: Seconds, as for :func:`connecting.parameters`.
         connect: Makes a connection, in place of all the above; it should have a timeout.
+
+    Raises:
+        ValueError: for a size below 1, and for addresses that are none.
     """
 
     def __init__(
@@ -99,8 +102,9 @@ class ConnectionPool:
             PoolClosed: the pool is closed, or was closed meanwhile.
             One of connecting.LOST: none was idle, and no node would make a new one; at once where all refuse.
         """
-        with self._loan(timeout, Pooled.hello) as (connection, _):
-            yield connection
+        with self._loan(timeout, Pooled.hello) as (loan, _):
+            assert loan.pooled
+            yield loan.pooled.connection
 
     @contextmanager
     def channel(self, timeout: float = 5.0, confirm: bool = True) -> Iterator[BlockingChannel]:
@@ -111,13 +115,19 @@ class ConnectionPool:
             confirm: With publisher confirms: each ``basic_publish`` returns once RabbitMQ has the message.
 
         Raises:
+            PoolTimeout: all are lent.
+            PoolClosed: the pool is closed, or was closed meanwhile.
+            One of connecting.LOST: no node would make a connection, or none opened the channel in time.
             pika.exceptions.ChannelClosedByBroker: as the ``with`` ends, for something in it that RabbitMQ refused and pika could not tell
                 before, such as a message for an exchange that is not there, published without confirms.
         """
-        with self._loan(timeout, Pooled.with_confirms if confirm else Pooled.plain) as (connection, channel):
+        with self._loan(timeout, Pooled.with_confirms if confirm else Pooled.plain) as (loan, channel):
             yield channel
+            if not self._has(loan):
+                return
+            assert loan.pooled
             # Whatever was confirmed is safe, so a connection that breaks only now is no error.
-            with suppress(AMQPConnectionError), limited(connection, GOODBYE):
+            with suppress(AMQPConnectionError), limited(loan.pooled.connection, GOODBYE):
                 if channel.is_open:
                     channel.close()
 
@@ -159,14 +169,12 @@ class ConnectionPool:
         self._keeper: threading.Thread | None = None
 
     @contextmanager
-    def _loan(self, timeout: float, ask: Callable[[Pooled], T]) -> Iterator[tuple[pika.BlockingConnection, T]]:
+    def _loan(self, timeout: float, ask: Callable[[Pooled], T]) -> Iterator[tuple["_Loan", T]]:
         """Lend a connection that has just answered *ask*, with the answer."""
         deadline = time.monotonic() + timeout
         loan = self._take_turn(timeout)
         try:
-            answer = self._find(loan, ask, deadline)
-            assert loan.pooled
-            yield loan.pooled.connection, answer
+            yield loan, self._find(loan, ask, deadline)
             loan.whole = True
         except Exception:  # of the message or of the work, as a rule; where it is the connection, that will be seen
             loan.whole = True
@@ -225,10 +233,14 @@ class ConnectionPool:
                     raise
         raise AssertionError("unreachable: parameters() names a node")
 
-    def _give_back(self, loan: "_Loan") -> None:
+    def _has(self, loan: "_Loan") -> bool:
+        """Whether this process lent it. A forked child that ends the ``with`` of its parent must not touch the parent's connection."""
         with self._changed:
-            if loan not in self._loans:  # a forked child ends the with of its parent, whose connection it is
-                return
+            return loan in self._loans
+
+    def _give_back(self, loan: "_Loan") -> None:
+        if not self._has(loan):
+            return
         pooled = loan.pooled
         try:
             if pooled and not (loan.whole and pooled.is_tidy() and self._push(pooled)):

@@ -54,6 +54,9 @@ class ReliablePublisher:
     All messages share the window. A queue that stores nothing, because most of its members are gone, takes places in it until the deadlines
     pass, and at last holds up the others: give queues that may fail by themselves publishers of their own.
 
+    A single message may take less than ``patience`` seconds on its way, its bytes over the bandwidth of the link: RabbitMQ says nothing
+    before it has the whole of it, and the node would be taken for dead. With 6 s and 1 MB/s that is 6 MB.
+
     Call nothing of it in a signal handler, which may have interrupted one of these calls: set an event there.
 
     Make one after a fork, never before: a thread does not survive it. In the child, a publisher of the parent takes no messages.
@@ -69,6 +72,9 @@ class ReliablePublisher:
         timeout: Seconds for a node to take a connection.
         blocked_timeout: Seconds to wait for memory or disk until another node is tried all the same.
         metrics: Counts outcomes and reconnects, and how many messages are open.
+
+    Raises:
+        ValueError: for a window below 1, and for addresses that are none.
     """
 
     def __init__(
@@ -128,14 +134,16 @@ class ReliablePublisher:
     ) -> Receipt:
         """Hand a message over. Returns at once while the window has room; otherwise it waits for some.
 
-        A message for which there is no room until its deadline gets a receipt that is settled as UNKNOWN, with ``attempts`` 0.
+        A message for which there is no room until its deadline gets a receipt that is settled as UNKNOWN, with ``attempts`` 0. In a
+        receipt's callback a full window settles it so at once, for the thread that would make room is this one.
 
         Args:
             body: Of the message.
             routing_key: For the default exchange, the queue.
             exchange: Must exist.
             properties: Others than those below; copied, not changed.
-            message_id: Names the message wherever it goes; that of *properties*, or a new UUID, unless given.
+            message_id: Names the message wherever it goes; that of *properties*, or a new UUID, unless given. A string, or bytes that are
+                not UTF-8, as pika gives them for the id of a message of somebody else's.
             deadline: Seconds from now in which it is settled; the publisher's own unless given.
             mandatory: Have it back if no queue would get it. Without, RabbitMQ confirms it and drops it.
             persistent: Ask classic queues to keep it on disk, unless *properties* say otherwise (``delivery_mode``). Quorum queues and
@@ -143,12 +151,16 @@ class ReliablePublisher:
 
         Raises:
             PublisherClosed: nothing is taken any more.
-            TypeError, ValueError, pika.exceptions.AMQPError: it cannot be encoded; nothing was sent.
+            TypeError, ValueError, pika.exceptions.AMQPError: it cannot be encoded; nothing was sent. A TypeError for a body without bytes,
+                and for names that are no strings; a ValueError for properties, headers included, of more than a frame (128 KiB).
         """
         if not isinstance(body, bytes):
             body = bytes(memoryview(body))  # a TypeError for a string, which has no bytes before it has an encoding
         if message_id is None:
             message_id = (properties.message_id if properties else None) or new_id()
+        if not (isinstance(exchange, str) and isinstance(routing_key, str) and (isinstance(message_id, str) or _is_no_text(message_id))):
+            named = f"exchange {exchange!r}, routing_key {routing_key!r}, message_id {message_id!r}"
+            raise TypeError(f"names are strings, for pika gives them as strings for what comes back: {named}")
         mode = PERSISTENT if persistent else TRANSIENT
         head, rest = encoded(body, exchange, routing_key, mandatory, message_id, mode, properties)
         until = self._window.clock() + (self._deadline if deadline is None else deadline)
@@ -173,6 +185,8 @@ class ReliablePublisher:
 
         Raises:
             Returned, Nacked, Refused, Unknown: it was not confirmed; each is a PublishError, with the receipt.
+            RuntimeError: in a callback of a receipt, which must not wait. The message is published all the same.
+            PublisherClosed, TypeError, ValueError, pika.exceptions.AMQPError: as for :meth:`publish`.
         """
         receipt = self.publish(
             body,
@@ -197,6 +211,9 @@ class ReliablePublisher:
 
         Returns:
             The receipts that are still open.
+
+        Raises:
+            RuntimeError: in a callback of a receipt, which must not wait.
         """
         until = None if timeout is None else time.monotonic() + timeout
         waited_for = self._window.pending()
@@ -216,13 +233,16 @@ class ReliablePublisher:
 
         Returns:
             The receipts that were still open then; they have ended as UNKNOWN.
+
+        Raises:
+            RuntimeError: in a callback of a receipt, which must not wait. It takes no more messages then; let another thread close it.
         """
         self._window.close("the publisher is closed")
         left = self.flush(timeout)
         self._sender.stop()
         if left:
             log.warning(
-                "%s: closed with %d messages open: %s", self._name, len(left), ", ".join(receipt.message_id for receipt in left[:5])
+                "%s: closed with %d messages open: %s", self._name, len(left), ", ".join(f"{receipt.message_id}" for receipt in left[:5])
             )
         return left
 
@@ -231,6 +251,16 @@ class ReliablePublisher:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _is_no_text(name: object) -> bool:
+    if not isinstance(name, bytes):
+        return False
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def _forget() -> None:

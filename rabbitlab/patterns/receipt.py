@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from .connecting import NotAsked
+
 log = logging.getLogger(__name__)
 
 
@@ -179,7 +181,7 @@ class Unknown(PublishError, TimeoutError):
     told = "may be there or not"
 
 
-class PublisherClosed(RuntimeError):
+class PublisherClosed(NotAsked, RuntimeError):
     """The publisher takes nothing any more: it was closed, or its login was refused, which is then the ``__cause__``."""
 
 

@@ -22,7 +22,8 @@ QUEUE = "retry-queue"  # where it failed
 LONGEST = 1000  # characters of a reason
 SAFETY_NET = 20  # deliveries, RabbitMQ's own default, after which a quorum queue dead-letters by itself
 # Written by RabbitMQ for one delivery or one dead-lettering, or an order to it to send copies elsewhere: nothing to be published again.
-NOT_COPIED = ("CC", "BCC", "x-delivery-count", "x-acquired-count", "x-death", "x-first-death-", "x-last-death-")
+NOT_COPIED = frozenset({"CC", "BCC", "x-delivery-count", "x-acquired-count", "x-death"})
+NOR_WHAT_BEGINS_WITH = ("x-first-death-", "x-last-death-")
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,9 @@ def declare_topology(channel: BlockingChannel, queue: str, retries: Retries = US
     it changes nothing. No message leaves a queue before the next one has it (at-least-once dead lettering, which needs
     ``reject-publish``); so a message may be there twice, and a full queue refuses.
 
+    None of them has a limit of length. Give *queue* one in ``arguments``, or all of them by a policy, with ``"overflow":
+    "reject-publish"`` beside it: without, a full dead letter queue drops its oldest.
+
     A quorum queue keeps the messages of a consumer that it cannot reach for 60 s before it gives them to another, also some that came
     while the consumer's node was dying. Pass ``arguments={"x-consumer-disconnected-timeout": 3000}``, in milliseconds, where that is too
     long; and ``x-consumer-timeout`` above the longest that a handler takes, 30 minutes unless given.
@@ -132,7 +136,7 @@ def copied(message: Message, queue: str, failures: int, reason: str) -> BasicPro
     Left out are ``expiration``, with which it might not arrive, and ``user_id``, which must be that of the publishing user.
     """
     given = message.properties
-    headers = {name: value for name, value in message.headers.items() if not name.startswith(NOT_COPIED)}
+    headers = {name: value for name, value in message.headers.items() if not _is_rabbitmqs(name)}
     headers |= {ATTEMPT: failures, REASON: _written(reason), QUEUE: queue, ROUTING_KEY: message.routing_key}
     return BasicProperties(  # type: ignore[no-untyped-call]
         app_id=given.app_id,
@@ -156,6 +160,11 @@ def told(error: BaseException) -> str:
     except Exception:
         text = "(it cannot be shown)"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _is_rabbitmqs(name: str | bytes) -> bool:
+    """Whether a header is one that is not copied. Its name is bytes where it is no text."""
+    return name in NOT_COPIED or (isinstance(name, str) and name.startswith(NOR_WHAT_BEGINS_WITH))
 
 
 def _named(milliseconds: int) -> str:

@@ -76,7 +76,8 @@ def retry(
 
     Args:
         call: Without arguments; make it one with ``functools.partial``.
-        on: The errors worth another try, such as ``connecting.LOST``. Any other goes through.
+        on: The errors worth another try. Any other goes through. ``connecting.LOST`` is for connecting only: it includes what RabbitMQ says
+            about one message or one channel (no queue, a nack, 404), which would be tried again for ever.
         backoff: The waits between two calls, and how many calls there may be.
         within: Seconds in all. The last wait is cut short, so that a last call begins as they end. A call that hangs is not interrupted.
         unless: ``unless(error)`` true ends it, such as ``connecting.login_refused``.

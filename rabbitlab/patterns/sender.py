@@ -225,7 +225,9 @@ class Sender:
             self._send()
 
     def _on_return(self, channel: Channel, method: spec.Basic.Return, properties: spec.BasicProperties, body: bytes) -> None:
-        self._window.returned(properties.message_id, method.exchange, method.routing_key, method.reply_code, method.reply_text)
+        said = (method.exchange, method.routing_key, method.reply_code, method.reply_text)
+        if not self._window.returned(properties.message_id, *said) and not self._ending:
+            log.error("%s: a message came back that was not sent: %r %r", self._name, properties.message_id, said)
 
     # Messages, and time.
 

@@ -45,7 +45,7 @@ class Subscription:
         link: An open connection.
         queue: Must exist.
         prefetch: How many messages it may hold.
-        deliver: Called with each message.
+        deliver: Called with each message, until it is draining.
         asks: Whether it may ask the queue for a message when none comes. A queue with a single active consumer takes no such question.
 
     Attributes:
@@ -162,7 +162,8 @@ class Subscription:
         self._received += 1
         self._held += 1
         self._waiting[message._tag] = message
-        self._deliver(message)
+        if not self.draining:  # else it is given back with the others that wait
+            self._deliver(message)
 
     def _flush(self) -> None:
         self._flushing = False

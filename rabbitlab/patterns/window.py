@@ -170,20 +170,20 @@ class Window:
         """RabbitMQ gave a message back. It answers for it next, and that answer says nothing.
 
         Returns:
-            Whether it was found open.
+            Whether it was found, open or given up.
         """
-        said = (message_id, exchange, routing_key)
+        said, found = (message_id, exchange, routing_key), False
         with self.lock:
             self.heard = self.clock()
             for receipt in self.sent.values():  # they come back in the order in which they were sent
-                if receipt.outcome is None and (receipt.message_id, receipt.exchange, receipt.routing_key) == said:
-                    self._settle(receipt, Outcome.RETURNED, text, code)
-                    break
-            else:
-                return False
-            self._make_room()
+                if (receipt.message_id, receipt.exchange, receipt.routing_key) == said:
+                    found = True
+                    if receipt.outcome is None:
+                        self._settle(receipt, Outcome.RETURNED, text, code)
+                        self._make_room()
+                        break
         self._tell()
-        return True
+        return found
 
     def refused(self, code: int, text: str) -> Receipt | None:
         """RabbitMQ closed the channel over one of the messages, and did not say which.
@@ -252,6 +252,7 @@ class Window:
                 self._settle(receipt, Outcome.UNKNOWN, f"given up: {reason}", code)
             self.queue.clear()
             self.sent.clear()
+            self._in_flight.set(0)
         self._tell()
         return ended
 

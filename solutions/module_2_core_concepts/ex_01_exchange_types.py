@@ -34,7 +34,7 @@ def set_up(parameters):
     * ``parcels.fragile`` gets each message with ``glass`` "yes", or ``antique`` "yes", or both.
 
     Exchanges and queues survive a restart of RabbitMQ, and stay when their consumers go. The function is called each morning: what is there
-    stays as it is, and so do the messages in it. It leaves no connection open.
+    stays as it is, and so do the messages in it and the bindings that others have made. It leaves no connection open.
 
     Args:
         parameters: The ``pika.ConnectionParameters`` to connect with.
@@ -48,7 +48,7 @@ def set_up(parameters):
             channel.queue_declare(queue=queue, durable=True)
         for desk in DESKS:
             channel.queue_bind(queue=f"desk.{desk}", exchange="jobs", routing_key=desk)
-            channel.queue_bind(queue=f"desk.{desk}", exchange="notices")
+            channel.queue_bind(queue=f"desk.{desk}", exchange="notices", routing_key="")
         for queue, pattern in PATTERNS.items():
             channel.queue_bind(queue=queue, exchange="orders", routing_key=pattern)
         for queue, headers in HEADERS.items():

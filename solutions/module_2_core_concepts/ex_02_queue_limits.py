@@ -43,9 +43,9 @@ def open_black_friday(parameters, most_views, most_orders, offer_seconds):
 def take_orders(parameters, orders):
     """Put each of *orders* into the queue ``orders``, and say which of them RabbitMQ has refused.
 
-    The queue is there. Each order is sent as JSON, and RabbitMQ has said yes or no to it before the next one is asked for. One that is
-    refused is not tried again, and the others still are sent: there may be room for them. Let any other exception through. However this
-    function ends, it leaves no connection open.
+    The queue is there, with its limit: do not declare it. Each order is sent as JSON, and RabbitMQ has said yes or no to it before the next
+    one is asked for. One that is refused is not tried again, and the others still are sent: there may be room for them. Let any other
+    exception through. However this function ends, it leaves no connection open.
 
     Args:
         parameters: The ``pika.ConnectionParameters`` to connect with.

@@ -83,6 +83,7 @@ def _copy(properties, headers):
     """The same properties, with the headers they came with and *headers*; our own count of tries goes no further than we say."""
     came_with = {name: value for name, value in (properties.headers or {}).items() if name != ATTEMPT}
     properties.headers = {**came_with, **headers}
+    properties.expiration = None  # what is parked stays, and what waits does so for as long as its queue says
     return properties
 
 
@@ -91,7 +92,9 @@ def _declare(channel, delays):
     channel.queue_declare(queue="payments.dead", durable=True, arguments={**QUORUM, "x-delivery-limit": -1})
     for seconds in delays:
         back = {"x-message-ttl": round(seconds * 1000), "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "payments"}
-        channel.queue_declare(queue=_waiting(seconds), durable=True, arguments={**QUORUM, **back})
+        # Without these two, what comes back while `payments` is missing would be lost.
+        safely = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
+        channel.queue_declare(queue=_waiting(seconds), durable=True, arguments={**QUORUM, **back, **safely})
 
 
 def _waiting(seconds):

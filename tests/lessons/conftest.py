@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rabbitlab import units
+from rabbitlab import healing, lock, units
 from rabbitlab.lessons import building, notebook
 
 MODULE = "module_1_foundations"
@@ -46,9 +46,11 @@ class Course:
 
 
 @pytest.fixture
-def course(tmp_path, monkeypatch):
-    """An empty course in a folder of its own, which the pipeline takes for the course."""
+def course(tmp_path, tmp_path_factory, monkeypatch):
+    """An empty course in a folder of its own, which the pipeline takes for the course. The true cluster is left to those who use it."""
     monkeypatch.setattr(units, "ROOT", tmp_path)
+    monkeypatch.setattr(lock, "FOLDER", tmp_path_factory.mktemp("locks"))
+    monkeypatch.setattr(healing, "before_use", lambda say: None)
     (tmp_path / "docs" / MODULE).mkdir(parents=True)
     return Course(tmp_path)
 

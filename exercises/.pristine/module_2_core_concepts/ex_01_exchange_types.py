@@ -25,7 +25,7 @@ def set_up(parameters):
     * ``parcels.fragile`` gets each message with ``glass`` "yes", or ``antique`` "yes", or both.
 
     Exchanges and queues survive a restart of RabbitMQ, and stay when their consumers go. The function is called each morning: what is there
-    stays as it is, and so do the messages in it. It leaves no connection open.
+    stays as it is, and so do the messages in it and the bindings that others have made. It leaves no connection open.
 
     Args:
         parameters: The ``pika.ConnectionParameters`` to connect with.

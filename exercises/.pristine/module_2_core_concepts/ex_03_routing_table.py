@@ -12,7 +12,8 @@ def lay_out(parameters, table):
     one with a key of the table does not. What else you declare is yours to choose; let its name begin with ``returns.``, and let it be
     durable.
 
-    Called again with the same table, it changes nothing, and what waits stays. It leaves no connection open.
+    Called again with the same table, it changes nothing: what waits stays, and so do the bindings that others have made. After a ``move``
+    the table is the one with the row moved. It leaves no connection open.
 
     Args:
         parameters: The ``pika.ConnectionParameters`` to connect with.
@@ -27,7 +28,8 @@ def move(parameters, key, source, target):
 
     ``lay_out`` was called before, and both queues are there. Of the returns with this key that are published meanwhile, each is in one of
     the two queues when this function has returned, once, and in no other queue. From then on they go to *target*. What waits in *source*
-    stays there, as does what waits in ``returns.lost`` with a key of its own. Other rows of the table are not touched.
+    stays there, as does what waits in ``returns.lost`` with a key of its own. Other rows of the table are not touched, and a return with a
+    key that is in no row goes to ``returns.lost`` all the time, as ever.
 
     The process may be killed at any time. Called again with the same arguments, this function ends what it has begun, and for what was
     published between the two calls the same holds. It leaves no connection open.

@@ -6,7 +6,8 @@ def watch(parameters, notify, idle=1.0):
 
     Acknowledge a line when ``notify`` has returned, and no sooner; have at most one in hand. If ``notify`` raises, let the exception
     through; the line is ready again then. A copy, which has the ``message_id`` of a line that this call has told of, is acknowledged and
-    told to nobody. However this function ends, it leaves no connection open and no line unacknowledged.
+    told to nobody. The queue is there: do not declare it. However this function ends, it leaves no connection open and no line
+    unacknowledged.
 
     Args:
         parameters: The ``pika.ConnectionParameters`` to connect with.

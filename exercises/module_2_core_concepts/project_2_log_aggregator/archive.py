@@ -4,7 +4,8 @@
 def read(parameters, first=0, source=None, idle=1.0):
     """Read the stream ``logs.archive`` from the offset *first*, until none has come for *idle* seconds. The lines stay there.
 
-    A copy, which has the ``message_id`` of a line that was read before it, is left out.
+    A copy, which has the ``message_id`` of a line that was read before it, is left out; two lines with the same text are two. The stream is
+    there: do not declare it.
 
     Args:
         parameters: The ``pika.ConnectionParameters`` to connect with.

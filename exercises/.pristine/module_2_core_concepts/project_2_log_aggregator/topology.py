@@ -4,6 +4,9 @@
 def declare(parameters, screen=50):
     """Declare the exchange ``logs`` and the four queues, and bind them. Called again, it changes nothing.
 
+    It is called whenever one of the programs begins: what is there stays, and so do the messages in it and the bindings that others have
+    made.
+
     A line's routing key is ``<source>.<level>``: ``till.error``. One line goes to each queue that it is for, once:
 
     * ``logs.archive``, a stream, gets every line;

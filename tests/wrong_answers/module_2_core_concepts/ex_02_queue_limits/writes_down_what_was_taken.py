@@ -1,7 +1,7 @@
 """Returns the orders that were taken.
 
 Fails: test_the_till_hears_of_each_refusal
-Says: Of 6, 7, 8, 9, 10 nobody knows
+Says: who hears no has to be told by somebody
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Waits as long as the lesson did, whatever it is told.
+"""Waits twice as long as the lesson did, whatever it is told.
 
 Fails: test_a_failing_payment_is_tried_again_and_then_parked
-Says: Between tries 2 and 3 passed 2.
+Says: Between tries 1 and 2 passed 2.
 """
 
 import json
@@ -21,7 +21,7 @@ class Declined(Exception):
 
 def handle_payments(parameters, charge, delays=(1, 2, 4)):
     with pika.BlockingConnection(parameters) as connection:
-        delays = (1, 2, 4)
+        delays = (2, 4, 8)
         channel = connection.channel()
         channel.confirm_delivery()
         channel.basic_qos(prefetch_count=10)

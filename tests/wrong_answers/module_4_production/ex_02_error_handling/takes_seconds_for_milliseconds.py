@@ -1,7 +1,7 @@
 """Gives the waiting queues a lifetime in seconds.
 
 Fails: test_a_failing_payment_is_tried_again_and_then_parked
-Says: Between tries 1 and 2 passed 0.
+Says: passed 0.
 """
 
 import json

@@ -1,0 +1,35 @@
+"""A desk orders invoices to be printed."""
+
+import json
+
+import pika
+
+PRIORITIES = {"now": 9, "today": 5, "whenever": 1}  # by the invoice's urgency
+
+
+def order(parameters, invoices):
+    """Put each of *invoices* into the queue ``invoices``, and wait for RabbitMQ to confirm it.
+
+    The body is the invoice as JSON. The ``message_id`` is the invoice's ``id``, the priority is that of its ``urgency``, and the message is
+    persistent. When the queue is not there, let ``pika.exceptions.UnroutableError`` through. However this function ends, it leaves no
+    connection open.
+
+    Args:
+        parameters: The ``pika.ConnectionParameters`` to connect with.
+        invoices: An iterator of dicts with ``id``, ``customer``, ``total`` and ``urgency``.
+
+    Returns:
+        The number of invoices that RabbitMQ has confirmed.
+    """
+    ordered = 0
+    with pika.BlockingConnection(parameters) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        for invoice in invoices:
+            properties = pika.BasicProperties(
+                message_id=invoice["id"], priority=PRIORITIES[invoice["urgency"]], delivery_mode=pika.DeliveryMode.Persistent
+            )
+            # Without mandatory an invoice for a queue that is not there would be confirmed, and gone.
+            channel.basic_publish(exchange="", routing_key="invoices", body=json.dumps(invoice), properties=properties, mandatory=True)
+            ordered += 1
+    return ordered

@@ -1,0 +1,27 @@
+"""Lets RabbitMQ take a job for done when it is sent, which no limit holds for.
+
+Fails: test_nobody_holds_more_than_their_share
+Says: and 20 were no longer there for anybody else
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pika
+
+
+def work(parameters, share, engrave, closing):
+    engraved = 0
+    with pika.BlockingConnection(parameters) as connection, ThreadPoolExecutor(max_workers=1) as machine:
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=share)
+        for method, _, body in channel.consume(queue="engravings", auto_ack=True, inactivity_timeout=0.5):
+            if closing():
+                break
+            if method is None:
+                continue
+            job = machine.submit(engrave, body)
+            while not job.done():
+                connection.process_data_events(time_limit=0.02)
+            job.result()
+            engraved += 1
+    return engraved

@@ -1,0 +1,28 @@
+"""Acknowledges a job when it has come, and so gets another one on top of its share.
+
+Fails: test_nobody_holds_more_than_their_share
+Says: and 4 were no longer there for anybody else
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pika
+
+
+def work(parameters, share, engrave, closing):
+    engraved = 0
+    with pika.BlockingConnection(parameters) as connection, ThreadPoolExecutor(max_workers=1) as machine:
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=share)
+        for method, _, body in channel.consume(queue="engravings", inactivity_timeout=0.5):
+            if closing():
+                break
+            if method is None:
+                continue
+            channel.basic_ack(delivery_tag=method.delivery_tag)
+            job = machine.submit(engrave, body)
+            while not job.done():
+                connection.process_data_events(time_limit=0.02)
+            job.result()
+            engraved += 1
+    return engraved

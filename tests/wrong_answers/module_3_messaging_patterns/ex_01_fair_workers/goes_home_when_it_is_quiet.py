@@ -1,0 +1,26 @@
+"""Takes half a second without a job for the end of the day.
+
+Fails: test_each_job_is_engraved
+Says: nobody had rung the bell
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pika
+
+
+def work(parameters, share, engrave, closing):
+    engraved = 0
+    with pika.BlockingConnection(parameters) as connection, ThreadPoolExecutor(max_workers=1) as machine:
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=share)
+        for method, _, body in channel.consume(queue="engravings", inactivity_timeout=0.5):
+            if closing() or method is None:
+                break
+            job = machine.submit(engrave, body)
+            while not job.done():
+                connection.process_data_events(time_limit=0.02)
+            job.result()
+            channel.basic_ack(delivery_tag=method.delivery_tag)
+            engraved += 1
+    return engraved

@@ -1,0 +1,45 @@
+"""Deletes its durable queue when it is closed, which it may not live to do.
+
+Fails: test_no_queue_is_left
+Says: there was still a queue of it
+"""
+
+import time
+import uuid
+
+import pika
+
+
+
+class Stock:
+    def __init__(self, parameters):
+        self._question = self._answer = None
+        self._connection = pika.BlockingConnection(parameters)
+        self._channel = self._connection.channel()
+        self._channel.confirm_delivery()
+        self._replies = f"replies.{uuid.uuid4()}"
+        self._channel.queue_declare(queue=self._replies, durable=True)
+        self._channel.basic_consume(queue=self._replies, on_message_callback=self._note, auto_ack=True)
+
+    def how_many(self, item, within):
+        self._question, self._answer = str(uuid.uuid4()), None
+        label = pika.BasicProperties(reply_to=self._replies, correlation_id=self._question, expiration=str(int(within * 1000)))
+        deadline = time.monotonic() + within
+        try:
+            self._channel.basic_publish(exchange="", routing_key="stock.questions", body=item, properties=label, mandatory=True)
+        except pika.exceptions.UnroutableError:
+            raise LookupError("there is no queue stock.questions") from None
+        while self._answer is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"no answer about {item} within {within} s")
+            self._connection.process_data_events(time_limit=left)
+        return int(self._answer)
+
+    def close(self):
+        self._channel.queue_delete(queue=self._replies)
+        self._connection.close()
+
+    def _note(self, channel, method, properties, body):
+        if properties.correlation_id == self._question:
+            self._answer = body
