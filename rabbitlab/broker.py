@@ -132,36 +132,39 @@ def wait_until(condition: Callable[[], object], within: float = 10, what: str = 
 
 
 def forget(*queues: str, vhost: str = "/") -> None:
-    """Delete *queues*, there or not, with what is in them, so that they can be declared anew at once.
+    """Delete *queues*, there or not, with what is in them, so that they can be declared anew at once, on any node.
 
-    Deleting a quorum queue is done by its nodes each in its own time. Where a member has been started anew since it was declared (its node
-    was killed or restarted), it may still end when the queue is declared again: measured once in 60 times, the declaration closes the
-    connection with 541 and leaves a queue with a member too few. So this declares such a queue until that works, and deletes that.
+    A quorum queue is gone when its leader says so, and its other nodes follow in their own time. Declared anew at once on another node,
+    about one in fifty is refused: with 541, and a member too few, while an old member still ends; or with 404 in the next call, when that
+    node took the old queue for the new one. So this waits until no node knows the queue or runs a member of it; one that does not answer
+    is left out.
 
     Raises:
-        Mendable: when no node answers, or a queue cannot be declared and deleted within ten seconds.
+        Mendable: when no node answers.
+        TimeoutError: when a node still runs a member after ten seconds, and which.
     """
     for name in queues:
-        found = queue(name, vhost=vhost)
-        if found is None:
-            continue
-        api(path("queues", vhost, name), "DELETE")
-        if found.get("type") == "quorum":
-            wait_until(lambda name=name: _declared_and_deleted(name, vhost), what=f"{name} can be declared again")
+        with suppress(LookupError):
+            api(path("queues", vhost, name), "DELETE")
+    wait_until(lambda: not _left(queues, vhost), what=f"no node has {', '.join(queues)}", seen=lambda: _left(queues, vhost))
 
 
-def _declared_and_deleted(name: str, vhost: str) -> bool:
-    import pika
+def _left(names: Iterable[str], vhost: str) -> dict[str, list[str]]:
+    """Which of these queues which node still knows, or runs a member of."""
+    found: dict[str, list[str]] = {}
+    for node in NODES:
+        members = management.metrics(node, "ra_metrics", vhost, within=PATIENCE[0])
+        for name in names:
+            if name in members or _knows(node, name, vhost):
+                found.setdefault(node.name, []).append(name)
+    return found
 
+
+def _knows(node: Node, name: str, vhost: str) -> bool:
     try:
-        with _connection(vhost) as connection:
-            connection.channel().queue_declare(queue=name, durable=True, arguments={"x-queue-type": "quorum"})
-        declared = True
-    except pika.exceptions.AMQPError:
-        declared = False
-    with suppress(LookupError):
-        api(path("queues", vhost, name), "DELETE")
-    return declared
+        return management.answer_of(node, path("queues", vhost, name), PATIENCE[0])[0] == 200
+    except OSError:
+        return False
 
 
 def queue(queue: str, *, vhost: str = "/") -> dict | None:

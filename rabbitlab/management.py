@@ -213,20 +213,21 @@ def _ask(
     return answer.status, text
 
 
-_METRIC = re.compile(r'^rabbitmq_detailed_(\w+)\{.*?queue="((?:[^"\\]|\\.)*)".*\} (\d+)$', re.MULTILINE)
+_METRIC = re.compile(r'^rabbitmq_detailed_(\w+)\{.*?queue="((?:[^"\\]|\\.)*)".*\} (\d+)(?:\.0)?$', re.MULTILINE)
 
 
-def metrics(node: Node, family: str, vhost: str) -> dict[str, dict[str, int]]:
+def metrics(node: Node, family: str, vhost: str, within: float = PATIENCE[-1]) -> dict[str, dict[str, int]]:
     """What the queues of *vhost* that live on *node* reported last: queue to metric to figure; empty while the node is silent.
 
     Args:
         node: Its Prometheus endpoint is asked, which has no statistics of its own to wait for.
-        family: ``queue_coarse_metrics``, ``queue_consumer_count``.
+        family: ``queue_coarse_metrics``, ``queue_consumer_count``; or ``ra_metrics``, of the members that *node* runs.
         vhost: The virtual host.
+        within: Seconds to wait.
     """
     target = f"/metrics/detailed?{urlencode({'family': family, 'vhost': vhost})}"
     try:
-        _, text = _exchange(node.metrics, "GET", target, PATIENCE[-1])
+        _, text = _exchange(node.metrics, "GET", target, within)
     except (OSError, http.client.HTTPException):
         return {}
     found: dict[str, dict[str, int]] = {}

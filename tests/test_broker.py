@@ -98,6 +98,17 @@ def test_a_queue_is_seen_wherever_it_lives(room, node):
 
 
 @pytest.mark.cluster
+def test_a_queue_that_was_forgotten_can_be_declared_at_once_on_any_node(room):
+    for turn in range(60):  # deleted in the usual way, about one in fifty ends with 404 or 541
+        channel = room.channel()
+        broker.forget("orders", vhost=room.vhost)
+        channel.queue_declare(queue="orders", durable=True, arguments={"x-queue-type": "quorum"})
+        channel.queue_bind(queue="orders", exchange="amq.fanout")
+        assert broker.members("orders", vhost=room.vhost) == [node.name for node in NODES], turn
+        channel.connection.close()
+
+
+@pytest.mark.cluster
 @pytest.mark.parametrize("type", ["quorum", "stream"])
 def test_a_replicated_queue_has_a_leader_and_three_members(room, type):
     room.fill(room.channel(), "orders", 0, type)

@@ -38,7 +38,8 @@ class TestRows:
     @pytest.mark.cluster
     @pytest.mark.faults
     def test_what_careless_programs_lose_is_seen(self):
-        found = matrix.play(ROWS["connections-closed"], programs="careless", messages=MESSAGES, say=print)
+        # A row in which they lose at every run: where connections are closed, they are lucky now and then.
+        found = matrix.play(ROWS["queue-deleted"], programs="careless", messages=MESSAGES, say=print)
         assert found["verdict"] == UNSAFE
         assert found["lost"]
         assert (matrix.ROOT / found["timeline"]).exists()

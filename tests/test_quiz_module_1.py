@@ -22,7 +22,7 @@ class Shop(quiz_shop.Shop):
 
     def holds(self, orders: int) -> None:
         channel = self.channel(confirms=True)
-        channel.queue_delete(queue="orders")
+        broker.forget("orders", vhost=self.vhost)
         channel.queue_declare(queue="orders", durable=True)
         for n in range(orders):
             channel.basic_publish(exchange="", routing_key="orders", body=f"order {n}")
@@ -42,7 +42,7 @@ class TestAnswers:
                 for n in range(3):
                     channel.basic_publish(exchange="", routing_key="orders", body=f"order {n}")
 
-        shop.channel().queue_delete(queue="orders")
+        broker.forget("orders", vhost=shop.vhost)
         till()
         till()
         assert shop.counts(6, 0)

@@ -77,11 +77,10 @@ class TestAnswers:
         shop.declare()
         worker = subprocess.Popen([sys.executable, "-c", worker_of_question_4(shop.parameters)], stderr=subprocess.PIPE, text=True)
         broker.wait_until(lambda: broker.consumers("orders", vhost=shop.vhost) == 1, within=10)
-        channel = shop.channel()
-        channel.queue_delete(queue="orders")
+        broker.forget("orders", vhost=shop.vhost)
         assert worker.wait(10) == 0
         assert worker.stderr.read() == ""
-        channel.queue_declare(queue="orders", durable=True, arguments=QUORUM)
+        shop.channel().queue_declare(queue="orders", durable=True, arguments=QUORUM)
         assert broker.consumers("orders", vhost=shop.vhost) == 0
 
     def test_5_a_late_acknowledgement_does_not_count(self, shop):
