@@ -132,21 +132,30 @@ def wait_until(condition: Callable[[], object], within: float = 10, what: str = 
 
 
 def forget(*queues: str, vhost: str = "/") -> None:
-    """Delete *queues*, there or not, with what is in them, so that they can be declared anew at once, on any node.
-
-    A quorum queue is gone when its leader says so, and its other nodes follow in their own time. Declared anew at once on another node,
-    about one in fifty is refused: with 541, and a member too few, while an old member still ends; or with 404 in the next call, when that
-    node took the old queue for the new one. So this waits until no node knows the queue or runs a member of it; one that does not answer
-    is left out.
+    """Delete *queues*, there or not, with what is in them, so that they can be declared anew at once, on any node; see :func:`until_gone`.
 
     Raises:
         Mendable: when no node answers.
-        TimeoutError: when a node still runs a member after ten seconds, and which.
+        TimeoutError: when a node still has something of a queue after ten seconds, and which.
     """
     for name in queues:
         with suppress(LookupError):
             api(path("queues", vhost, name), "DELETE")
-    wait_until(lambda: not _left(queues, vhost), what=f"no node has {', '.join(queues)}", seen=lambda: _left(queues, vhost))
+    until_gone(*queues, vhost=vhost)
+
+
+def until_gone(*queues: str, vhost: str = "/") -> None:
+    """Wait until all of *queues*, which have just been deleted, is gone from every node that answers.
+
+    The deletion of a quorum queue is answered when its leader has ended, and its other nodes follow in their own time. Declared anew at
+    once, about one in fifty is refused: with 541, and a member too few, while an old member still ends; or, on another node, with 404 in
+    the next call, where that node took the old queue for the new one.
+
+    Raises:
+        TimeoutError: when a node still has something of a queue after ten seconds, and which.
+    """
+    if queues:
+        wait_until(lambda: not _left(queues, vhost), what=f"no node has {', '.join(queues)}", seen=lambda: _left(queues, vhost))
 
 
 def _left(names: Iterable[str], vhost: str) -> dict[str, list[str]]:

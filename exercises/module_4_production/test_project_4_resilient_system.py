@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pika
@@ -259,8 +259,8 @@ def test_a_consumer_that_was_cancelled_comes_back(attempt, answer):
     shop.publish(*({"id": f"order-{n}"} for n in range(5)))
     consumer = shop.consume(within=40)
     shop.wait(lambda: len(shop.effects()) == 5, 10, "the first five orders to be handled")
-    management.call("DELETE", "queues", attempt.vhost, QUEUE)
-    shop.wait(lambda: shop.ended(consumer) or not broker.exists(QUEUE, vhost=attempt.vhost), 5)
+    with suppress(TimeoutError):  # a consumer that declares the queue itself has it back before it is gone everywhere
+        broker.forget(QUEUE, vhost=attempt.vhost)
     shop.declare()
     shop.publish(*({"id": f"order-{n}"} for n in range(5, 10)))
     shop.wait(lambda: shop.ended(consumer) or len(shop.effects()) == 10, 12, "the consumer to come back to its queue", tolerant=True)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 
-from rabbitlab import stalls
+from rabbitlab import broker, stalls
 from rabbitlab.grading import management
 from rabbitlab.grading.room import Room
 from rabbitlab.grading.verdict import Late, Verdict
@@ -216,8 +216,10 @@ class Attempt:
         for running in list(self._running):
             running.kill()
         self.close_connections()
-        for queue in self.queues():
-            _delete("queues", self.vhost, queue["name"])
+        queues = [queue["name"] for queue in self.queues()]
+        for queue in queues:
+            _delete("queues", self.vhost, queue)
+        broker.until_gone(*queues, vhost=self.vhost)
         for policy in management.call("GET", "policies", self.vhost):
             _delete("policies", self.vhost, policy["name"])
         for exchange in self.exchanges():

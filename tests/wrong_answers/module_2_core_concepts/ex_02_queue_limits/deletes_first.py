@@ -7,10 +7,18 @@ Says: Then it was gone from views and from orders and from offers
 import json
 
 import pika
-from pika.exceptions import NackError
+from pika.exceptions import ConnectionClosedByBroker, NackError
 
 
-def open_black_friday(parameters, most_views, most_orders, offer_seconds):
+def open_black_friday(parameters, *numbers, **more):
+    while True:  # a quorum queue that was deleted a moment ago may be refused, with 541
+        try:
+            return delete_and_declare(parameters, *numbers, **more)
+        except ConnectionClosedByBroker:
+            continue
+
+
+def delete_and_declare(parameters, most_views, most_orders, offer_seconds):
     queues = {
         "views": {"x-queue-type": "classic", "x-max-length": most_views, "x-overflow": "drop-head"},
         "orders": {"x-queue-type": "quorum", "x-max-length": most_orders, "x-overflow": "reject-publish"},

@@ -1,6 +1,7 @@
 """Where the lines of all services go: one exchange, four queues."""
 
 import pika
+from pika.exceptions import ConnectionClosedByBroker
 
 LOUD = ("warning", "error", "critical")
 BINDINGS = {
@@ -12,6 +13,14 @@ BINDINGS = {
 
 
 def declare(parameters, screen=50):
+    while True:  # a quorum queue that was deleted a moment ago may be refused, with 541
+        try:
+            return delete_and_declare(parameters, screen)
+        except ConnectionClosedByBroker:
+            continue
+
+
+def delete_and_declare(parameters, screen):
     arguments = {
         "logs.archive": {"x-queue-type": "stream"},
         "logs.alerts": {"x-queue-type": "quorum"},
