@@ -714,7 +714,7 @@ def test_a_queue_that_was_deleted_has_its_consumer_back_when_it_is_there_again(s
     caplog.set_level(logging.WARNING, "rabbitlab.patterns.consumer")
     consumer = shop.consumer(notes)
     until(lambda: consumer.health.flowing)
-    shop.channel.queue_delete(queue="orders")
+    broker.forget("orders", vhost=shop.room.vhost)
     until(lambda: "404" in consumer.health.why, what="health to say what is missing")
     assert not consumer.health.flowing
     until(lambda: sum("404" in record.message for record in caplog.records) >= 4, what="further attempts")
@@ -722,22 +722,12 @@ def test_a_queue_that_was_deleted_has_its_consumer_back_when_it_is_there_again(s
     assert all(later - earlier > 0.08 for earlier, later in itertools.pairwise(times)), "no hot loop"
     gone = broker.connections(vhost=shop.room.vhost)
     assert len(gone) == 2, "it keeps its connection"
-    until(lambda: declared(shop))
+    shop.declare()
     began = time.monotonic()
     shop.publish("after")
     until(lambda: "after" in notes.done)
     assert time.monotonic() - began < 5 + slack(shop)
     until(lambda: consumer.health.flowing)
-
-
-def declared(shop):
-    """A quorum queue that was deleted may answer the next declaration with 541; see broker.forget."""
-    try:
-        shop.declare()
-    except pika.exceptions.AMQPError:
-        shop.channel = shop.room.channel()
-        return False
-    return True
 
 
 @pytest.mark.cluster
