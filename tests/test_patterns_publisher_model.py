@@ -28,7 +28,7 @@ from rabbitlab.patterns import (
     sender,
 )
 from rabbitlab.patterns.frames import body_frames, header_frame, method_frame, new_id
-from rabbitlab.patterns.rounds import STEADY, Failures, Rounds, address
+from rabbitlab.patterns.rounds import HASTE, STEADY, Failures, Rounds, address
 from rabbitlab.patterns.window import Window
 from tests.publisher_model import DEADLINE, GOOD, NO_EXCHANGE, NO_ROUTE, PATIENCE, WINDOW, Model
 
@@ -401,6 +401,29 @@ def test_nodes_that_have_failed_of_late_are_tried_last(monkeypatch):
     assert [address(node) for node in failures.last(nodes(1, 2, 3))] == [address(node) for node in nodes(1, 3, 2)]  # 2 began it
     now[0] = 160.5  # and is forgiven
     assert [address(node) for node in failures.last(nodes(1, 2, 3))] == [address(node) for node in nodes(2, 3, 1)]
+
+
+def test_a_node_that_takes_no_connection_is_tried_at_the_very_end():
+    failures = Failures()
+    failures.add(address(nodes(1)[0]))  # began it, and was only cut off
+    failures.add(address(nodes(2)[0]), reached=False)
+    failures.add(address(nodes(3)[0]))
+    assert [node.port for node in failures.last(nodes(1, 2, 3, 4))] == [4, 3, 1, 2]
+    failures.add(address(nodes(2)[0]))  # it was there again, and lost
+    assert [node.port for node in failures.last(nodes(1, 2, 3, 4))] == [4, 3, 2, 1]
+
+
+def test_a_node_is_given_little_time_until_that_was_too_little():
+    given = nodes(1, 2)
+    usual = given[0].stack_timeout
+    rounds = Rounds(lambda: given, Backoff(jitter=0))
+    times = []
+    for _ in range(4):
+        times.append(rounds.next().stack_timeout)
+        rounds.failed(None)
+    assert times == [HASTE * usual] * 2 + [usual] * 2
+    assert [node.stack_timeout for node in given] == [usual] * 2, "what is given stays as it was"
+    assert Rounds(lambda: nodes(1), Backoff()).next().stack_timeout == usual, "there is no other to try"
 
 
 def test_a_node_that_never_answers_is_left_for_another_and_each_gets_longer(model):

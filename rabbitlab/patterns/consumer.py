@@ -234,7 +234,7 @@ class ResilientConsumer:
         """Attach, on the connection that there is or on another, and stay until drained."""
         self._attached_at = None
         if self._link is None:
-            self._link = first(self._failures.last(self._addresses()), self._stopping.is_set)
+            self._link = first(self._addresses(), self._failures, self._stopping.is_set)
             if self._connected_before:
                 self._metrics.reconnects.inc()
             self._connected_before = True

@@ -5,7 +5,7 @@
 does it, so that code still reads from top to bottom, with a time limit on each step.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from pika import SelectConnection
@@ -16,6 +16,7 @@ from pika.connection import Parameters
 from pika.exceptions import AMQPConnectionError, ConnectionClosedByClient
 
 from .connecting import LOST, login_refused
+from .rounds import Failures, address
 
 ANSWER = 5.0  # seconds for an answer on an open connection
 TICK = 1.5  # seconds between two looks whether the node has said anything
@@ -37,7 +38,7 @@ class Link:
     """
 
     def __init__(self, parameters: Parameters):
-        self.node = f"{parameters.host}:{parameters.port}"
+        self.node = address(parameters)
         self._loop = IOLoop()
         self._lost: BaseException | None = None
         self._heard = self._quiet = 0
@@ -139,24 +140,26 @@ class Link:
         self._loop.close()
 
 
-def first(addresses: Iterable[Parameters], ended: Callable[[], bool]) -> Link:
+def first(addresses: list[Parameters], failures: Failures, ended: Callable[[], bool]) -> Link:
     """A link to the first of the nodes that answers.
 
     Args:
         addresses: Of the nodes.
+        failures: Says in which order they are tried, and is told of each that does not answer.
         ended: True ends it: it is not wanted any more.
 
     Raises:
         One of ``connecting.LOST``: what went wrong at the last of them, or a refused login at any.
     """
     last: Exception = AMQPConnectionError("no address")
-    for address in addresses:
+    for node in failures.last(addresses):
         try:
-            return Link(address)
+            return Link(node)
         except LOST as error:
             last = error
             if login_refused(error) or ended():
                 break
+            failures.add(address(node), reached=False)
     raise last
 
 

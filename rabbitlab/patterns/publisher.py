@@ -69,7 +69,7 @@ class ReliablePublisher:
         heartbeat: Seconds; see :func:`~rabbitlab.patterns.connecting.parameters`.
         backoff: Between two rounds of attempts to connect.
         patience: Seconds without any answer until another node is tried; from the third on longer each time, while none answers.
-        timeout: Seconds for a node to take a connection.
+        timeout: Seconds for a node to take a connection; at first 0.4 of that, where there are several.
         blocked_timeout: Seconds to wait for memory or disk until another node is tried all the same.
         metrics: Counts outcomes and reconnects, and how many messages are open.
 

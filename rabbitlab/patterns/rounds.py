@@ -1,5 +1,6 @@
 """Which node to try next, and when: every node once, without a pause, and then a pause before the next round."""
 
+import copy
 import time
 from collections.abc import Callable
 
@@ -9,37 +10,45 @@ from .retry import Backoff
 
 STEADY = 10.0  # seconds that a connection has to last for its loss to be the first failure again
 GRUDGE = 60.0  # seconds for which a node that failed is tried after the others
+HASTE = 0.4  # of its time to take a connection: as much has a node that has not failed of late, where there are others to try
 
 
 class Failures:
-    """Which nodes have failed of late. A paused node takes a connection and answers nothing, which costs whoever tries it seconds.
+    """Which nodes have failed of late, for the order in which they are tried and the time that each is given.
 
-    The first one to fail is the likely culprit. Those that failed after it may be well: as long as its queues have no new leader, they pass
-    on to it what they are told, and have no answer either.
+    A paused node takes the connection of TCP and says nothing, which costs whoever tries it all the time that it is given. So each has
+    little time at first, and all of it once there was no connection to be had within that: it may be far away, or busy.
+
+    Where connections were lost, the first one is the likely culprit. Nodes that failed after it may be well: as long as its queues have no
+    new leader, they pass on to it what they are told, and have no answer either.
     """
 
     def __init__(self) -> None:
         self._first: dict[str, float] = {}
         self._latest: dict[str, float] = {}
+        self._unreached: set[str] = set()
 
-    def add(self, node: str) -> None:
-        """Its connection was lost, or could not be made."""
+    def add(self, node: str, reached: bool = True) -> None:
+        """Its connection was lost; or could not be made, where it was not *reached*."""
         now = time.monotonic()
         if not self._recent(node, now):
             self._first[node] = now
         self._latest[node] = now
+        (self._unreached.discard if reached else self._unreached.add)(node)
 
     def last(self, nodes: list[Parameters]) -> list[Parameters]:
-        """The nodes in their order; those that have failed of late after the others, the latest and then the first of them at the end."""
+        """The nodes in their order, each with its time. Those that have failed of late come after the others: at the very end the ones that
+        could not be reached, before them the culprit, before that the latest to fail."""
         now = time.monotonic()
         recent = [address(node) for node in nodes if self._recent(address(node), now)]
         culprit = min(recent, key=self._first.__getitem__, default="")
 
-        def rank(node: Parameters) -> tuple[bool, float]:
-            failed = address(node) in recent
-            return address(node) == culprit, self._latest[address(node)] if failed else 0.0
+        def rank(node: Parameters) -> tuple[bool, bool, float]:
+            name = address(node)
+            failed = name in recent
+            return failed and name in self._unreached, name == culprit, self._latest[name] if failed else 0.0
 
-        return sorted(nodes, key=rank)
+        return [node if len(nodes) == 1 or address(node) in recent else _hasty(node) for node in sorted(nodes, key=rank)]
 
     def _recent(self, node: str, now: float) -> bool:
         return now - self._latest.get(node, now - 2 * GRUDGE) < GRUDGE
@@ -80,7 +89,7 @@ class Rounds:
         Returns:
             Seconds until the next attempt; None when the back-off allows no more.
         """
-        self._failed.add(self._node)
+        self._failed.add(self._node, reached=lasted is not None)
         if lasted is not None:
             self._left = []
             if lasted > STEADY:
@@ -95,6 +104,12 @@ class Rounds:
     def worked(self) -> None:
         """A message was confirmed."""
         self._failures = 0
+
+
+def _hasty(node: Parameters) -> Parameters:
+    node = copy.copy(node)
+    node.socket_timeout = node.stack_timeout = HASTE * node.stack_timeout if node.stack_timeout else None
+    return node
 
 
 def address(node: Parameters) -> str:
