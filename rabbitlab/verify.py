@@ -25,7 +25,8 @@ from rabbitlab import cluster, units
 from rabbitlab.errors import Mendable
 from rabbitlab.units import ROOT, Unit
 
-WORKERS = max(2, (os.cpu_count() or 2))  # notebooks, tests and gradings at a time
+WORKERS = max(2, (os.cpu_count() or 2))  # notebooks and tests at a time
+GRADINGS = WORKERS + 1  # at a time: one of them waits for RabbitMQ, or for its turn on the cluster
 GRADED_WITHIN = 900  # seconds: one answer
 RUN_WITHIN = 1800  # seconds: all notebooks
 ENDED_WITHIN = 60  # seconds: a pytest that was interrupted
@@ -155,11 +156,11 @@ def _prove(chosen: list[Unit], notebooks: Path | None) -> list[Proof]:
 def _graded(todo: dict[Unit, list[Callable[[], Proof]]]) -> Iterator[tuple[Unit, Proof]]:
     """Make the calls, several at a time, each of another unit as long as there are some: gradings of one unit may wait for each other."""
     running: dict[Future, Unit] = {}
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(GRADINGS) as pool:
         while running or any(todo.values()):
             left = [unit for unit in todo if todo[unit]]
             others = [unit for unit in left if unit not in running.values()]
-            if left and len(running) < WORKERS and (others or set(left) == set(running.values())):
+            if left and len(running) < GRADINGS and (others or set(left) == set(running.values())):
                 unit = max(others or left, key=lambda unit: len(todo[unit]))
                 running[pool.submit(todo[unit].pop(0))] = unit
                 continue

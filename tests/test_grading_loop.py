@@ -266,7 +266,8 @@ loop.subprocess.run = lambda command, **_: print("graded", command[-1], flush=Tr
 
 def test_without_a_cluster_one_sentence_says_what_starts_it(course):
     nowhere = (
-        "nodes.NODES = tuple(nodes.Node(f'rabbit{n}', amqp=n, management=n, metrics=n) for n in (1, 2, 3)); nodes.LOAD_BALANCER_PORT = 4"
+        "nodes.NODES = tuple(nodes.Node(f'rabbit{n}', amqp=n, management=n, metrics=n) for n in (1, 2, 3)); nodes.LOAD_BALANCER_PORT = 4\n"
+        "from rabbitlab import lock; lock.FOLDER = units.STATE"  # whoever breaks the real cluster meanwhile is waited for, and that is told
     )
     shown, code = said_in(course, "check", "1/ex_01", before=nowhere)
     assert shown.strip() == "The cluster is not running. Start it with: ./lab up"
