@@ -77,6 +77,8 @@ def _most_duplicates(scene: Scene) -> int | None:
 def _check_publisher(scene: Scene, report: dict) -> None:
     """P2 and P3, as the program has measured them from outside."""
     deadline, window = report.get("deadline"), report.get("window")
+    if still := report.get("stood_still"):
+        scene.notes.append(f"the publisher had no processor for {still:.1f} s")
     if deadline is not None:
         for what, word in (("longest_call", "publish()"), ("longest_outcome", "an outcome")):
             scene.check(report[what] <= deadline + GRACE, f"{word} took {report[what]:.1f} s, its deadline was {deadline:g} s")
