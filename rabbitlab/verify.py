@@ -13,11 +13,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ GRADINGS = WORKERS + 1  # at a time: one of them waits for RabbitMQ, or for its 
 GRADED_WITHIN = 900  # seconds: one answer
 RUN_WITHIN = 1800  # seconds: all notebooks
 ENDED_WITHIN = 60  # seconds: a pytest that was interrupted
+_PERCENT = re.compile(r"\[ *(\d+)%\]")  # in each line of a pytest that is not quiet
 
 
 @dataclass(frozen=True)
@@ -145,8 +147,9 @@ def _prove(chosen: list[Unit], notebooks: Path | None) -> list[Proof]:
         proofs += [_fresh(unit, lessons) for unit in with_notebook]
         progress.advance(bar, len(with_notebook))
         progress.update(bar, description="notebooks")
-        proofs += _notebooks(with_notebook, notebooks)
-        progress.advance(bar, len(with_notebook))
+        begun = len(with_notebook)
+        proofs += _notebooks(with_notebook, notebooks, lambda part: progress.update(bar, completed=begun + int(part * begun)))
+        progress.update(bar, completed=2 * begun)
         for unit, proof in _graded(todo):
             progress.update(bar, advance=1, description=unit.short)
             proofs.append(proof)
@@ -173,8 +176,8 @@ def _fresh(unit: Unit, lessons) -> Proof:
     return Proof(unit.key, "fresh", not problems, "; ".join(problems))
 
 
-def _notebooks(chosen: list[Unit], junit: Path | None) -> list[Proof]:
-    """Run the notebooks once, all together, and read the result of each from pytest's own report."""
+def _notebooks(chosen: list[Unit], junit: Path | None, far: Callable[[float], None] = lambda part: None) -> list[Proof]:
+    """Run the notebooks once, all together, and read the result of each from pytest's own report; *far* as in :func:`run_notebooks`."""
     missing = [Proof(u.key, "notebook", False, f"there is no {u.notebook.relative_to(ROOT)}") for u in chosen if not u.notebook.exists()]
     present = [u for u in chosen if u.notebook.exists()]
     if not present:
@@ -182,21 +185,42 @@ def _notebooks(chosen: list[Unit], junit: Path | None) -> list[Proof]:
     with tempfile.TemporaryDirectory() as scratch:
         if junit is None:
             junit = Path(scratch) / "notebooks.xml"
-            command = [sys.executable, "-m", "pytest", "-q", "--nbval", "-n", str(WORKERS), f"--junitxml={junit}", "-p", "no:cacheprovider"]
-            _run_to_its_end([*command, *(str(u.notebook) for u in present)])
+            run_notebooks([u.notebook for u in present], far, junit)
         return missing + [_from_junit(unit, junit) for unit in present]
 
 
-def _run_to_its_end(command: list[str]) -> None:
-    """Run pytest. One that takes too long is interrupted: then its report says how far it came."""
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+def run_notebooks(paths: Iterable[Path], far: Callable[[float], None], junit: Path | None = None) -> int:
+    """Validate notebooks: ``pytest --nbval``, several at a time.
+
+    One that takes more than :data:`RUN_WITHIN` is interrupted: then its report says how far it came.
+
+    Args:
+        paths: The notebooks.
+        far: Given the part of the cells that has been run, from 0 to 1, as it grows.
+        junit: Where pytest writes its report, if anywhere.
+
+    Returns:
+        pytest's exit status: 0 when every cell gave what is recorded.
+    """
+    paths = list(paths)
+    command = [sys.executable, "-m", "pytest", "-v", "--nbval", "-p", "no:cacheprovider"]
+    command += ["-n", str(WORKERS)] if len(paths) > 1 else []  # workers take seconds to start
+    command += [f"--junitxml={junit}"] if junit else []
+    with subprocess.Popen(
+        [*command, *map(str, paths)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace"
+    ) as running:
+        interrupt = threading.Timer(RUN_WITHIN, running.send_signal, [signal.SIGINT])
+        kill = threading.Timer(RUN_WITHIN + ENDED_WITHIN, running.kill)
         try:
-            running.wait(RUN_WITHIN)
-        except subprocess.TimeoutExpired:
-            running.send_signal(signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                running.wait(ENDED_WITHIN)
+            for timer in (interrupt, kill):
+                timer.start()
+            for line in running.stdout:
+                if told := _PERCENT.search(line):
+                    far(int(told[1]) / 100)
+            return running.wait()
         finally:
+            for timer in (interrupt, kill):
+                timer.cancel()
             running.kill()
 
 

@@ -1,13 +1,16 @@
 """The bench: what it makes of figures, and its contenders on the cluster for a moment."""
 
 import json
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
 
-from rabbitlab.bench import charts, rounds, screen
+from rabbitlab import bench, lock
+from rabbitlab.bench import charts, rounds, screen, timings
 from rabbitlab.bench.contenders import ALL, LIMIT, TARGETS, Contender
 from rabbitlab.bench.report import Report
+from rabbitlab.bench.timings import EVERY, FLOOR
 from rabbitlab.errors import Mendable
 from rabbitlab.units import ROOT
 
@@ -17,7 +20,7 @@ FAST = {LIMIT: 10_000.0, "publish_patterns": 8_000.0, "publish_select": 8_000.0,
 def report(**more: list[float]) -> Report:
     """Three rounds in which every target is met, unless *more* says otherwise."""
     rates = {contender.name: [FAST.get(contender.name, 400.0)] * 3 for contender in ALL}
-    return Report(rates | more, {"grading 1/ex_01": [5.0, 4.0, 6.0]}, 3, 2.0)
+    return Report(rates | more, {FLOOR: [0.5, 0.4, 0.5], "grading 1/ex_01": [5.0, 4.0, 6.0], EVERY: [400.0]}, 3, 2.0)
 
 
 class TestReport:
@@ -44,6 +47,8 @@ class TestReport:
         assert told["messages_per_second"]["publish_patterns"]["ratios"]["median"] == 0.8
         assert told["versions"]["RabbitMQ"] == "4.3.6"
         assert told["timings"]["grading 1/ex_01"]["median"] == 5.0
+        assert told["timings"]["grading 1/ex_01"]["multiples"]["median"] == 10.0
+        assert told["timings"][EVERY]["multiples"]["median"] == 800.0  # it was timed once
         assert [target["met"] for target in told["targets"]] == [True] * len(TARGETS)
 
     def test_the_screen_shows_every_contender_and_target(self, capsys):
@@ -52,12 +57,14 @@ class TestReport:
         assert all(contender.title in shown for contender in ALL)
         assert shown.count("met     ") == len(TARGETS) - 1
         assert "MISSED  consumer: 1.0 times the usual loop" in shown
+        assert re.search(r"grading 1/ex_01 +4\.0 +5\.0 +6\.0 +10\.0\n", shown)
 
-    def test_the_chart_names_every_contender(self, tmp_path):
+    def test_the_chart_names_every_contender_and_timing(self, tmp_path):
         path = tmp_path / "bench.svg"
         charts.draw(report(), path)
         ET.parse(path)
         assert all(f"<!-- {contender.title} -->" in path.read_text() for contender in ALL)
+        assert f"<!-- {EVERY} -->" in path.read_text()
 
 
 class TestContenders:
@@ -76,8 +83,8 @@ class TestContenders:
 
     @pytest.mark.cluster
     def test_one_that_tells_more_than_the_queue_holds_is_no_fast_one(self, monkeypatch):
-        told = rounds._told
-        monkeypatch.setattr(rounds, "_told", lambda *task, **more: told(*task, **more) | {"messages": 10**9})
+        told = rounds.told
+        monkeypatch.setattr(rounds, "told", lambda *task, **more: told(*task, **more) | {"messages": 10**9})
         monkeypatch.setattr(rounds, "ARRIVED_WITHIN", 1)
         with pytest.raises(Mendable, match="another number than the queue holds"):
             rounds._rate(Contender(LIMIT, "boaster"), seconds=0.1, consumed=0)
@@ -86,4 +93,22 @@ class TestContenders:
     def test_one_that_fails_says_why(self, monkeypatch):
         monkeypatch.setattr(rounds, "QUEUE", "")
         with pytest.raises(Mendable, match=r"benchmarks/publish_select.py failed: "):
-            rounds._told("publish_select", type("Place", (), {"name": "nowhere", "password": "x"})(), seconds=0.1)
+            rounds.told("publish_select", type("Place", (), {"name": "nowhere", "password": "x"})(), seconds=0.1)
+
+
+class TestTurns:
+    def test_what_is_measured_has_the_cluster_to_itself_and_notebooks_take_their_own_turns(self, monkeypatch):
+        """Under a turn of ours they would have none among themselves, and one that kills a node would run beside the others."""
+        turns = []
+
+        def seen(*_):
+            turns.append(lock.turn_here())
+            return {contender.name: [1.0] for contender in ALL}
+
+        monkeypatch.setattr("rabbitlab.cluster.is_running", lambda: True)
+        monkeypatch.setattr("rabbitlab.healing.before_use", lambda say: None)
+        monkeypatch.setattr(rounds, "play", seen)
+        monkeypatch.setattr(timings, "tasks", lambda everything: {FLOOR: lambda: seen() and 1.0})
+        monkeypatch.setattr("rabbitlab.verify.run_notebooks", lambda paths, far: seen() and 0)
+        bench.run(rounds=1, everything=True)
+        assert turns == ["exclusive", "exclusive", ""]

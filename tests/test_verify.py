@@ -29,6 +29,15 @@ def test_notebooks_without_an_end_are_proofs_missed(unit, monkeypatch):
     assert not proof.ok
 
 
+@pytest.mark.cluster
+def test_whoever_waits_for_notebooks_is_told_how_far_they_are():
+    told = []
+    assert verify.run_notebooks([units.find_one("1/04").notebook], told.append) == 0
+    assert told == sorted(told)
+    assert told[-1] == 1
+    assert len(told) > 3
+
+
 def test_a_notebook_is_proven_by_all_its_cells(unit, tmp_path):
     cells = [cell for cell in json.loads(unit.notebook.read_text())["cells"] if cell["cell_type"] == "code"]
     report = tmp_path / "notebooks.xml"

@@ -47,7 +47,11 @@ def run(
         healing.before_use(screen.say)
         with screen.progress(rounds * len(contenders.ALL)) as step:
             rates = played.play(rounds, seconds, CONSUMED, step)
-        took = timings.measure(rounds, everything, screen.say)
+        with screen.progress(rounds * len(timings.tasks(everything))) as step:
+            took = timings.measure(rounds, everything, step)
+    if everything:  # those that break the cluster keep the others out, so the turn must not be ours
+        with screen.share(timings.EVERY) as far:
+            took |= timings.every_notebook(far)
     found = report.Report(rates, took, rounds, seconds)
     screen.show(found)
     if json_file:

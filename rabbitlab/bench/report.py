@@ -10,6 +10,7 @@ from statistics import median
 
 from rabbitlab import broker
 from rabbitlab.bench.contenders import LIMIT, TARGETS, TITLES, Target
+from rabbitlab.bench.timings import FLOOR
 
 LIBRARIES = ("pika", "aio-pika", "kombu", "amqp", "AMQPStorm")
 
@@ -70,6 +71,12 @@ class Report:
         """How many times as fast one was as the other, in each round."""
         return [mine / theirs for mine, theirs in zip(self.rates[one], self.rates[other], strict=True)]
 
+    def multiples(self, what: str) -> list[float]:
+        """How many times as long as the least that anything could take, in each round; of what was timed once, to the median of that."""
+        took, floor = self.timings[what], self.timings[FLOOR]
+        least = floor if len(took) == len(floor) else [median(floor)]
+        return [mine / theirs for mine, theirs in zip(took, least, strict=True)]
+
     def save(self, path: Path) -> None:
         """Everything, as JSON, with what it was measured on."""
         contenders = {
@@ -87,7 +94,9 @@ class Report:
             "versions": {"RabbitMQ": broker.version(), **{name: version(name) for name in LIBRARIES}},
             "messages_per_second": contenders,
             "targets": targets,
-            "timings": {what: {"rounds": took, **_spread(took)} for what, took in self.timings.items()},
+            "timings": {
+                what: {"rounds": took, **_spread(took), "multiples": _spread(self.multiples(what))} for what, took in self.timings.items()
+            },
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(told, indent=1) + "\n")

@@ -4,7 +4,8 @@ import json
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rabbitlab import broker
 from rabbitlab.bench.contenders import ALL, LIMIT, Contender
@@ -43,21 +44,28 @@ def play(rounds: int, seconds: float, consumed: int, step: Callable[[str], None]
 
 def _rate(contender: Contender, seconds: float, consumed: int) -> float:
     """One contender, on a queue of its own that nobody has used before."""
-    place = room.Room(f"attempt-bench-{secrets.token_hex(4)}")
-    try:
-        _declare(place)
+    with new_place() as own:
         if contender.publishes:
-            told = _told(contender.name, place, seconds=seconds)
+            said = told(contender.name, own, seconds=seconds)
             _expect(
-                contender, place, told["messages"], exact=contender.name not in ("publish_unconfirmed", "publish_kombu", "publish_patterns")
+                contender, own, said["messages"], exact=contender.name not in ("publish_unconfirmed", "publish_kombu", "publish_patterns")
             )
         else:
-            _told(LIMIT, place, number=consumed)
-            told = _told(contender.name, place, number=consumed)
-            _expect(contender, place, 0)
-        return told["messages"] / told["seconds"]
+            told(LIMIT, own, number=consumed)
+            said = told(contender.name, own, number=consumed)
+            _expect(contender, own, 0)
+        return said["messages"] / said["seconds"]
+
+
+@contextmanager
+def new_place() -> Iterator[room.Room]:
+    """A vhost with an empty queue for one contender, removed afterwards."""
+    own = room.Room(f"attempt-bench-{secrets.token_hex(4)}")
+    try:
+        _declare(own)
+        yield own
     finally:
-        place.remove()
+        own.remove()
 
 
 def _declare(place: room.Room) -> None:
@@ -69,8 +77,17 @@ def _declare(place: room.Room) -> None:
         connection.channel().queue_declare(queue=QUEUE, durable=True, arguments=ARGUMENTS)
 
 
-def _told(name: str, place: room.Room, **task) -> dict:
-    """What the program says when it is done."""
+def told(name: str, place: room.Room, **task) -> dict:
+    """What a program of ``benchmarks/`` says when it is done: ``messages`` and ``seconds``.
+
+    Args:
+        name: Of the program.
+        place: Where its queue is.
+        task: The rest of what :class:`benchmarks.contender.Task` asks for.
+
+    Raises:
+        Mendable: it failed, or did not end in time.
+    """
     given = {"host": HOST, "port": NODE.amqp, "user": place.name, "password": place.password, "vhost": place.name, "queue": QUEUE, **task}
     command = [sys.executable, "-m", f"benchmarks.{name}", json.dumps(given)]
     try:
