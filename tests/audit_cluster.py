@@ -162,9 +162,13 @@ ORDERLY = {
     ],
     "consumers": [consumer("orders")],
     "cancelled": [],
+    "stuck": [],
     "policies": [{"vhost": "shop", "name": "dead", "definition": {"dead-letter-exchange": "dead"}}],
-    "vhost_limits": [{"vhost": "shop", "value": {"max-connections": 10}}, {"vhost": "/", "value": {"max-queues": 0}}],
-    "user_limits": [],
+    "vhost_limits": [
+        {"vhost": "shop", "value": {"max-connections": 10, "max-queues": 10}},
+        {"vhost": "/", "value": {"max-connections": 0}},
+    ],
+    "user_limits": [{"user": user, "value": {"max-channels": 10}} for user in ("till", "packer")],
     "users": [{"name": "auditor", "tags": ["administrator"]}, {"name": "till", "tags": []}, {"name": "packer", "tags": []}],
     "permissions": [
         {"user": "auditor", "vhost": "shop", "configure": ".*", "write": ".*", "read": ".*"},
@@ -182,6 +186,16 @@ ORDERLY = {
         rule("Deep", 'rabbitmq_detailed_queue_messages_ready{queue!~".+[.]dead"} > 1000'),
         rule("Memory", "rabbitmq_alarms_memory_used_watermark > 0"),
         rule("Disk", "rabbitmq_alarms_free_disk_space_watermark > 0"),
+        rule("NoConsumer", "rabbitmq_detailed_queue_messages_ready > 0 and rabbitmq_detailed_queue_consumers == 0"),
+        rule("Lag", "deriv(rabbitmq_detailed_queue_messages_ready[5m]) > 1"),
+        rule("Quiet", "sum(rate(rabbitmq_global_messages_received_total[5m])) == 0"),
+        rule("Unroutable", "increase(rabbitmq_global_messages_unroutable_dropped_total[5m]) > 0"),
+        rule("GivenUp", "increase(rabbitmq_global_messages_dead_lettered_delivery_limit_total[5m]) > 0"),
+        rule("Circles", "rate(rabbitmq_global_messages_redelivered_total[5m]) > 10"),
+        rule("Connections", "rabbitmq_connections > 1000"),
+        rule("Gone", 'up{job="rabbitmq"} == 0'),
+        rule("Peers", "rabbitmq_unreachable_cluster_peers_count > 0"),
+        rule("Certificates", "probe_ssl_earliest_cert_expiry - time() < 30 * 86400"),
     ],
     "alertmanagers": ["http://alertmanager:9093"],
     "metric_names": {
@@ -192,8 +206,8 @@ ORDERLY = {
     },
     "named_queues": {"rabbitmq_detailed_queue_messages_ready"},
     "watched": set(NODES),
-    "rang": {"Failed", "Deep", "Memory", "Disk"},
 }
+ORDERLY["rang"] = {rule["name"] for rule in ORDERLY["rules"]}
 
 
 def orderly():

@@ -488,6 +488,7 @@ class TestWhatCannotBeRead:
 
 
 README = (ROOT / "docs" / "module_4_production" / "README.md").read_text()
+OPERATIONS = (ROOT / "docs" / "module_4_production" / "reference_06_operations.md").read_text()  # has the deployment checklist once more
 ROW = re.compile(r"^\| (?P<item>[^|]+) \| (?P<what>[^|]+) \| (?P<places>[^|]+) \| `(?P<id>[\w-]+)` \|$", re.M)
 
 
@@ -518,7 +519,8 @@ class TestTheCourse:
         for id, item in again.items():
             assert lines[id]["item"] == (item.deployment or item.title)
             if not item.deployment:
-                assert set(item.lessons) <= set(links(lines[id]["places"])), f"{id} leads elsewhere than its line"
+                (there,) = re.findall(rf"^\| {re.escape(item.title)} \|.*$", OPERATIONS, re.M)
+                assert set(item.lessons) <= set(links(lines[id]["places"] + there)), f"{id} leads elsewhere than its lines"
 
     @pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.id)
     def test_a_lesson_is_where_the_item_says(self, item):
@@ -595,3 +597,39 @@ def test_a_consumer_that_has_just_come_is_not_lost(ago, monkeypatch):
     """Where the statistics interval was raised, its queue counts it a minute later."""
     connected_at = None if ago is None else (time.time() - ago) * 1000
     assert suspected(monkeypatch, {"orders": counting(0)}, connected_at) == []
+
+
+IDLE = "2025-10-09T08:53:20.000+00:00"  # long ago
+
+
+def holding(monkeypatch, *, prefetch=3, unacked=3, ready=1, since=IDLE, later=IDLE, **consumer):
+    """The queues whose consumer is taken to be stuck, where there is one, and its channel is looked at a second time."""
+    monkeypatch.setattr(consumers, "LAG", 0.1)
+    at_work = consuming("orders") | {"ack_required": True, "prefetch_count": prefetch, "channel_details": {"name": "one"}} | consumer
+    looks = [{"name": "one", "messages_unacknowledged": unacked} | ({"idle_since": idle} if idle else {}) for idle in (since, later)]
+    queues = [{"vhost": "/", "name": "orders", "messages_ready": ready}]
+    return consumers.stuck(looks[:1], [at_work], queues, lambda: looks[1:])
+
+
+def test_a_consumer_that_holds_several_and_does_nothing_is_stuck(monkeypatch):
+    assert holding(monkeypatch) == [("/", "orders")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prefetch": 1, "unacked": 1},
+        {"prefetch": 0, "unacked": 90},
+        {"unacked": 2},
+        {"ready": 0},
+        {"since": None},
+        {"since": "2525-10-09T08:53:20.000+00:00"},
+        {"later": None},
+        {"later": "2025-10-09T08:53:27.000+00:00"},
+        {"active": False},
+        {"ack_required": False},
+    ],
+    ids=lambda change: ", ".join(f"{key} {value}" for key, value in change.items()),
+)
+def test_a_consumer_that_may_be_at_work_is_not_stuck(change, monkeypatch):
+    assert holding(monkeypatch, **change) == []

@@ -10,6 +10,8 @@ from rabbitlab.audit.checklist import ITEMS
 from rabbitlab.audit.letters import Letters
 from rabbitlab.audit.seen import Seen
 from rabbitlab.audit.verdict import Verdict, judge
+from tests import test_audit_bad as own
+from tests import test_audit_live as live
 from tests.audit_cluster import NODES, classic, connection, consumer, dead, listener, node, orderly, queue, rule, waiting
 
 PASS, FAIL, UNSEEN, NOT_APPLICABLE = Verdict.PASS, Verdict.FAIL, Verdict.UNSEEN, Verdict.NOT_APPLICABLE
@@ -104,7 +106,20 @@ def handling(strategy):
 
 def limits(value):
     """Have these limits in the virtual host ``shop``."""
-    return only("vhost_limits", {"vhost": "shop", "value": value}, {"vhost": "/", "value": {"max-queues": 0}})
+    return only("vhost_limits", {"vhost": "shop", "value": value}, {"vhost": "/", "value": {"max-connections": 0}})
+
+
+def silenced(alert):
+    """Do without an alert."""
+    return lambda parts: parts.update(rules=[rule for rule in parts["rules"] if rule["name"] != alert])
+
+
+PLAIN_LISTENERS = only("listeners", listener(NODES[0], "amqp", 5672))  # none with a certificate
+WITHOUT_CONSUMER = (
+    "rabbitmq_queue_consumers < 1",
+    'sum by (queue) (rabbitmq_detailed_queue_consumers{queue="orders"}) == 0',
+    "rabbitmq_detailed_queue_messages_ready > 0 unless rabbitmq_detailed_queue_consumers > 0",
+)
 
 
 MNESIA = only("feature_flags", {"name": "khepri_db", "state": "disabled", "stability": "stable"})
@@ -231,7 +246,29 @@ CASES = [
     ("metrics-exported", PASS, as_it_is, ""),
     ("metrics-exported", FAIL, only("listeners", listener(NODES[0], "http/prometheus", 15692)), NODES[2]),
     ("alerts", PASS, as_it_is, "redeliveries"),
-    ("alerts", FAIL, only("rules"), "queue depth, memory, disk"),
+    ("alerts", FAIL, only("rules"), "queue depth, memory, disk, queues without a consumer"),
+    *(
+        ("alerts", FAIL, silenced(alert), f"no alert is about {subject}.")
+        for alert, subject in (
+            ("Deep", "queue depth"),
+            ("Memory", "memory"),
+            ("Disk", "disk"),
+            ("NoConsumer", "queues without a consumer"),
+            ("Lag", "consumer lag"),
+            ("Unroutable", "messages that no queue matched"),
+            ("GivenUp", "messages dropped at the delivery limit"),
+            ("Circles", "redeliveries"),
+            ("Connections", "connections"),
+            ("Gone", "nodes that are gone"),
+            ("Peers", "nodes that miss each other"),
+        )
+    ),
+    *(("alerts", PASS, both(silenced("NoConsumer"), more("rules", rule("Nobody", query))), "") for query in WITHOUT_CONSUMER),
+    ("alerts", FAIL, both(silenced("NoConsumer"), more("rules", rule("Busy", "rabbitmq_queue_consumers > 0"))), "without a consumer"),
+    ("alerts", FAIL, both(silenced("Lag"), silenced("Quiet")), "no alert is about consumer lag, message rates."),
+    ("alerts", UNSEEN, silenced("Certificates"), "health check"),
+    ("alerts", PASS, both(silenced("Certificates"), PLAIN_LISTENERS), ""),
+    ("alerts", FAIL, both(silenced("Certificates"), silenced("Disk")), "disk, certificates that run out"),
     ("alerts", FAIL, more("rules", rule("Files", "rabbitmq_alarms_file_descriptor_limit > 0")), "is gone"),
     ("alerts", FAIL, more("rules", rule("Mute", 'rabbitmq_queue_messages_ready{queue="orders"} > 9')), "has the name of a queue"),
     *(
@@ -254,7 +291,7 @@ CASES = [
     ("alerts", FAIL, more("rules", rule("Broken", "rabbitmq_up +", health="err", lastError="parse error")), "parse error"),
     ("log-aggregation", UNSEEN, as_it_is, "as json"),
     ("log-aggregation", FAIL, of("nodes", log_files=[]), NODES[0]),
-    ("health-checks", UNSEEN, as_it_is, ""),
+    ("health-checks", UNSEEN, as_it_is, "leaves no trace"),
     ("default-credentials", PASS, as_it_is, ""),
     ("default-credentials", FAIL, more("users", {"name": "guest", "tags": ["administrator"]}), "guest"),
     ("default-credentials", FAIL, both(more("users", {"name": "guest"}), has(config={"loopback_users": "none"})), "any machine"),
@@ -298,12 +335,20 @@ CASES = [
     ("alerting", FAIL, has(alertmanagers=[]), "no Alertmanager"),
     ("alerting", FAIL, only("rules"), ""),
     ("alerting", UNSEEN, has(rang={"Failed"}), "Deep"),
-    ("backups", UNSEEN, as_it_is, ""),
+    ("backups", UNSEEN, as_it_is, "leaves no trace"),
     ("resource-limits", PASS, as_it_is, "0.5"),
     ("resource-limits", FAIL, only("vhost_limits"), "shop"),
     ("resource-limits", FAIL, limits({"max-connections": -1}), "shop"),
     ("resource-limits", FAIL, limits({"max-connections": -1, "max-queues": -1}), "shop"),
-    ("resource-limits", PASS, limits({"max-connections": -1, "max-queues": 10}), ""),
+    ("resource-limits", FAIL, limits({"max-connections": -1, "max-queues": 10}), "1 virtual host has no limit of connections."),
+    ("resource-limits", FAIL, limits({"max-connections": 10}), "1 virtual host has no limit of queues."),
+    ("resource-limits", PASS, both(limits({"max-queues": 10}), lambda parts: parts["config"].update(connection_max="500")), ""),
+    ("resource-limits", FAIL, only("user_limits"), "2 users have no limit of channels. | packer (user) | till (user)"),
+    ("resource-limits", FAIL, of("user_limits", value={"max-channels": -1}), "2 users"),
+    ("resource-limits", FAIL, of("user_limits", value={"max-connections": 1}), "2 users"),
+    ("resource-limits", PASS, both(only("user_limits"), lambda parts: parts["config"].update(channel_max="64")), ""),
+    ("resource-limits", FAIL, both(only("user_limits"), lambda parts: parts["config"].update(channel_max="0")), "2 users"),
+    ("resource-limits", PASS, both(only("user_limits"), of("permissions", configure="^$", write="", read="^$")), ""),
     ("resource-limits", PASS, limits({"max-connections": 0}), ""),
     ("resource-limits", FAIL, limits([]), "shop"),  # as old versions tell that there is none
     ("resource-limits", FAIL, of("nodes", disk_free_limit=50_000_000), "50 MB"),
@@ -351,6 +396,8 @@ CASES = [
         "",
     ),
     ("unacked-at-prefetch", UNSEEN, only("consumers"), ""),
+    ("unacked-at-prefetch", FAIL, has(stuck=["orders in shop"]), "orders in shop"),
+    ("unacked-at-prefetch", UNSEEN, lambda parts: parts["overview"].update(disable_stats=True), "statistics"),
     ("queue-bounds", PASS, as_it_is, ""),
     ("queue-bounds", FAIL, more("queues", queue("endless", effective_policy_definition={"dead-letter-exchange": "dead"})), "endless"),
     ("lost-in-silence", PASS, as_it_is, "within a day"),
@@ -389,8 +436,11 @@ CASES = [
     ("certificates", FAIL, has(certificates="Certificates expiring"), "Certificates expiring"),
     ("certificates", NOT_APPLICABLE, only("listeners", listener(NODES[0], "amqp", 5672)), ""),
 ]
-# No cluster shows these, or shows the same where all is well; who must look is all that can be said.
-NEVER_FAIL = {"health-checks", "backups", "unacked-at-prefetch"}
+# No cluster shows these: the finding says why, and who must look is all that can be said.
+NEVER_FAIL = {
+    "health-checks": "being asked leaves no trace at a node",
+    "backups": "to export definitions is to read them, which leaves no trace there",
+}
 # That nothing is wrong cannot be shown from here: they fail, or stay unseen. Obsolete ones are not applicable where they are not used.
 NEVER_PASS = {"health-checks", "backups", "cancelled-consumers", "load-balancer", "log-aggregation", "persistent-storage", "documentation"}
 OBSOLETE = {"delayed-message-plugin", "mirrored-queues"}
@@ -410,6 +460,20 @@ def test_each_check_is_seen_to_pass_and_to_fail():
         verdicts = {verdict for id, verdict, _, _ in CASES if id == item.id}
         assert FAIL in verdicts or item.id in NEVER_FAIL, item.id
         assert PASS in verdicts or item.id in NEVER_PASS or (item.id in OBSOLETE and NOT_APPLICABLE in verdicts), item.id
+
+
+def test_each_check_is_seen_to_fail_on_a_cluster_that_runs():
+    """Or is named with the reason why no cluster of ours can be made bad so."""
+    bad = {*live.BAD_ROOM, *live.BAD_LAB, *live.IN_TROUBLE, *live.ONE_BY_ONE, *own.BAD_NODE, *own.BAD_PROMETHEUS}
+    assert bad | own.CANNOT.keys() == BY_ID.keys()
+    assert not bad & own.CANNOT.keys()
+    assert own.CANNOT.keys() >= NEVER_FAIL.keys()
+
+
+@pytest.mark.parametrize("id", NEVER_FAIL)
+def test_what_no_cluster_shows_says_why_and_who_looks(id):
+    assert NEVER_FAIL[id] in judged(id, orderly()).saw
+    assert BY_ID[id].look.startswith("Whoever ")
 
 
 # A part that is looked at where it was read, and done without where it was not.
@@ -552,6 +616,14 @@ def test_an_alarm_is_told_even_if_another_node_tells_nothing():
     parts["nodes"][0]["mem_alarm"] = True
     parts["nodes"][1] = {key: parts["nodes"][1][key] for key in NODE_WITHOUT_STATISTICS}
     assert judged("alarms", parts).objects == (f"{NODES[0]}: memory",)
+
+
+def test_whether_all_users_have_a_limit_of_channels_is_not_guessed():
+    parts = orderly()
+    parts["user_limits"] = []
+    finding = judged("resource-limits", parts, unread={"config": "It was not given."})
+    assert finding.verdict is UNSEEN
+    assert finding.objects == ("packer", "till")
 
 
 def test_what_else_is_without_limits_is_told_where_the_disk_limit_is_not_shown():

@@ -45,9 +45,22 @@ def test_what_is_quoted_stands_in_the_file(page, file, text):
 
 
 def test_the_quick_start_is_that_of_the_project():
-    """The commands are run in tests/test_project_4.py; here stand the same."""
-    start = re.search(r"^```console\n(docker compose up -d\n.*?)^```", LESSON.read_text(), re.M | re.S)[1]
-    assert re.findall(r"^python .*$", start, re.M) == re.findall(r"^python solutions/\S+\.py$", PROJECT.read_text(), re.M)
+    """The commands are run in tests/test_project_4.py; here stand the same, each in a block of its own: it runs until Ctrl-C."""
+    section = LESSON.read_text().partition("\n## See two programs survive\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```console\n(.*?)^```", section, re.M | re.S)
+    programs = [re.findall(r"^python .*$", block, re.M) for block in blocks]
+    assert blocks[0].startswith("docker compose up -d\n")
+    assert [len(found) for found in programs] == [1] * len(blocks)
+    assert [line for found in programs for line in found] == re.findall(r"^python solutions/\S+\.py$", PROJECT.read_text(), re.M)
+
+
+def test_the_log_lines_that_are_explained_are_written():
+    """Each piece of a line in the table stands in the package."""
+    table = PAGES[1].read_text().partition("\n## What the log says\n")[2].partition("\n## ")[0]
+    explained = [piece for row in re.findall(r"^\| [A-Z]+ .*$", table, re.M) for piece in re.findall(r"`([^`]+)`", row)]
+    written = "".join(file.read_text() for file in (ROOT / "rabbitlab/patterns").glob("*.py"))
+    assert len(explained) > 10
+    assert [piece for piece in explained if piece not in written] == []
 
 
 def test_the_deployment_checklist_names_checks_that_there_are():

@@ -3,6 +3,8 @@
 import socket
 import threading
 import time
+from collections import Counter
+from contextlib import ExitStack
 
 import pika
 import pytest
@@ -24,15 +26,20 @@ from pika.exceptions import (
     UnroutableError,
 )
 
+from rabbitlab.nodes import NODES
 from rabbitlab.patterns import (
+    LOST,
     CircuitBreaker,
     CircuitOpen,
+    ConnectionPool,
     Metrics,
     PoolClosed,
     PoolTimeout,
     PublisherClosed,
     is_connection_trouble,
 )
+from rabbitlab.proxy import Proxy
+from tests.clients import until_silence
 
 pytest_plugins = ["tests.rooms"]
 PATIENCE = 20.0  # seconds, for what takes milliseconds on an idle machine
@@ -196,7 +203,7 @@ def test_open_fails_at_once_while_another_call_hangs():
     trial.end()
 
 
-def refused_in(breaker) -> str:
+def refused_in(breaker, call=works) -> str:
     """How long 16 threads wait to be refused, 200 times each: ``at once``, or the numbers.
 
     The best of three: on a busy machine a thread may wait for a processor. Behind a lock that is held it would wait each time.
@@ -207,7 +214,7 @@ def refused_in(breaker) -> str:
         for _ in range(200):
             began = time.perf_counter()
             with pytest.raises(CircuitOpen):
-                breaker.call(works)
+                breaker.call(call)
             waited.append(time.perf_counter() - began)
         return waited
 
@@ -465,3 +472,65 @@ def test_on_a_broker_answers_do_not_count_and_a_lost_connection_does(room):
         with pytest.raises(AMQPConnectorStackTimeout):
             breaker.call(pika.BlockingConnection, deaf_node)
     assert breaker.state == "open"
+
+
+@pytest.mark.cluster
+def test_publishing_fails_fast_while_no_node_answers_and_goes_on_when_one_does(room):
+    """The three nodes behind cables that are pulled, a pool, and a breaker around it: one call hangs, in the wait for its confirm, from
+    before the circuit opens until the cables are back. All the others are refused within milliseconds, and none of them is a connection.
+    """
+    queue = room.channel()
+    queue.queue_declare(queue="orders", durable=True)
+    clock, confirmed = Clock(), []
+    breaker = CircuitBreaker(threshold=3, cooldown=10, clock=clock)
+    lent, pulled = threading.Event(), threading.Event()
+    with ExitStack() as stack:
+        proxies = [stack.enter_context(Proxy(node.amqp)) for node in NODES]
+        urls = [f"amqp://{room.vhost}:{room.password}@127.0.0.1:{proxy.port}/{room.vhost}" for proxy in proxies]
+        pool = stack.enter_context(ConnectionPool(urls, size=4, heartbeat=60))
+
+        def publish(name="refused", timeout=1.0, before=lambda: None):
+            with pool.channel(timeout=timeout) as channel:
+                before()
+                channel.basic_publish(exchange="", routing_key="orders", body=name)
+            confirmed.append(name)
+
+        def hold():
+            lent.set()
+            assert pulled.wait(PATIENCE)
+
+        breaker.call(publish, "first", PATIENCE)
+        hung = threading.Thread(target=breaker.call, args=(publish, "hung", PATIENCE, hold), daemon=True)
+        hung.start()
+        assert lent.wait(PATIENCE)
+        try:
+            for proxy in proxies:
+                proxy.black_hole()
+            pulled.set()
+            for _ in range(3):
+                assert breaker.state == "closed"
+                with pytest.raises(LOST):
+                    breaker.call(publish)
+            assert breaker.state == "open"
+            accepted = sum(proxy.accepted for proxy in proxies)
+            assert refused_in(breaker, publish) == "at once"
+            assert sum(proxy.accepted for proxy in proxies) == accepted
+            clock.now += 10
+            with pytest.raises(LOST):  # the trial
+                breaker.call(publish)
+            assert refused_in(breaker, publish) == "at once"
+            assert hung.is_alive()
+            assert confirmed == ["first"]
+        finally:
+            pulled.set()
+            for proxy in proxies:
+                proxy.heal()
+        hung.join(PATIENCE)
+        assert confirmed == ["first", "hung"]
+        assert breaker.state == "open"  # it began before that
+        clock.now += 10
+        breaker.call(publish, "trial", PATIENCE)
+        assert breaker.state == "closed"
+        together(16, lambda: breaker.call(publish, "more", PATIENCE))
+    assert Counter(body.decode() for _, _, body in until_silence(queue, "orders", auto_ack=True)) == Counter(confirmed)
+    assert Counter(confirmed) == {"first": 1, "hung": 1, "trial": 1, "more": 16}

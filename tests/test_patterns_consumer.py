@@ -30,6 +30,7 @@ from rabbitlab.patterns import moves
 from rabbitlab.patterns.acks import AckJoiner
 from rabbitlab.patterns.care import Care
 from rabbitlab.patterns.consumer import ResilientConsumer
+from rabbitlab.patterns.link import Link
 from rabbitlab.patterns.message import Message, Reject
 from rabbitlab.patterns.metrics import Metrics
 from rabbitlab.patterns.publisher import ReliablePublisher
@@ -648,6 +649,62 @@ def test_connections_that_the_broker_closes_are_made_again(shop, room):
         until(lambda n=n: str(n) in notes.done)
         gaps.append(time.monotonic() - began)
     assert min(gaps) < 2 + slack(shop)
+
+
+def ends_with_541(link) -> None:
+    """Have RabbitMQ close this link with 541, for a queue that is declared in a way not permitted any more. Its own thread only."""
+    arguments = {"x-queue-master-locator": "min-masters"}
+    refused = {"queue": "refused", "durable": True, "arguments": arguments}
+    link._connection.channel(on_open_callback=lambda channel: channel.queue_declare(**refused))
+
+
+def said_541(caplog):
+    """What the consumer has logged about such ends."""
+    said = [record.getMessage() for record in list(caplog.records) if record.name == "rabbitlab.patterns.consumer"]
+    return [line for line in said if line.startswith("consumer: not attached to orders: ConnectionClosedByBroker: (541, 'INTERNAL_ERROR")]
+
+
+@pytest.mark.cluster
+def test_connections_that_end_with_541_under_load_lose_nothing_and_are_told(shop, caplog):
+    """An INTERNAL_ERROR takes the connection, with all that was in hand."""
+    shop, ledger = shop(), Ledger(sync=False)
+    with flowing(shop, ledger) as (consumer, notes):
+        for n in range(3):
+            until(lambda: consumer.health.flowing)
+            began, handled, link = time.monotonic(), len(notes.done), consumer._link
+            link.call(lambda link=link: ends_with_541(link))
+            until(lambda n=n: len(said_541(caplog)) == n + 1, what="the consumer to say why", seen=lambda: caplog.text)
+            until(lambda handled=handled: consumer.health.flowing and len(notes.done) > handled + 100, what="flow")
+            assert gap(notes, began) < 2 + slack(shop)
+    until(shop.empty)
+    verdict = ledger.verdict()
+    assert verdict.valid, verdict
+    assert len(said_541(caplog)) == 3
+
+
+@pytest.mark.cluster
+def test_a_541_at_each_connection_is_told_tried_ever_less_often_and_overcome(shop, caplog, monkeypatch):
+    """No person needs to start the consumer again when the cause is gone; until then log and health name it."""
+    shop, notes, opens = shop(), Notes(), Link.channel
+    shop.publish(*range(20))
+
+    def channel(link):
+        ends_with_541(link)
+        link.until(lambda: False, BUSY, "the end of the connection")
+
+    monkeypatch.setattr(Link, "channel", channel)
+    consumer = shop.consumer(notes)
+    until(lambda: len(said_541(caplog)) >= 4, what="further attempts")
+    assert not consumer.health.flowing
+    assert "not attached to orders: ConnectionClosedByBroker: (541, 'INTERNAL_ERROR" in consumer.health.why
+    assert not consumer.join(0)
+    waits = [float(line.rpartition("again in ")[2].removesuffix(" s")) for line in said_541(caplog)]
+    assert waits[:4] == sorted(waits[:4])  # 0.1, 0.2, 0.4 and 0.8 s, each a fifth more or less
+    monkeypatch.setattr(Link, "channel", opens)
+    until(lambda: len(notes.done) == 20)
+    until(shop.empty)
+    assert consumer.health.flowing
+    assert Counter(notes.done) == Counter(str(n) for n in range(20))
 
 
 @pytest.mark.cluster

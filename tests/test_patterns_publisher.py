@@ -1,6 +1,7 @@
 """The reliable publisher on the cluster: what it promises, and what holds while nodes, connections and memory are taken away from it."""
 
 import contextlib
+import logging
 import os
 import secrets
 import socket
@@ -21,6 +22,7 @@ from rabbitlab.ledger import Ledger
 from rabbitlab.nodes import BY_NAME, NODES, Node
 from rabbitlab.patterns import Nacked, Outcome, PublisherClosed, Refused, ReliablePublisher, Returned
 from rabbitlab.patterns.frames import header_frame
+from rabbitlab.patterns.sender import Sender
 from rabbitlab.proxy import Proxy
 
 pytest_plugins = ["tests.rooms"]
@@ -72,6 +74,18 @@ def held(room, number=0) -> list[str]:
 
 def publishers_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("publisher")]
+
+
+def ends_with_541(connection) -> None:
+    """Have RabbitMQ close this connection of a ``SelectConnection``'s with 541. Its own thread only."""
+    arguments = {"x-queue-master-locator": "min-masters"}  # removed, step by step: "deprecated_features" in the documentation
+    connection.channel(on_open_callback=lambda channel: channel.queue_declare(queue="refused", durable=True, arguments=arguments))
+
+
+def said_541(caplog) -> list[str]:
+    """What the publisher has logged about such ends."""
+    said = [record.getMessage() for record in list(caplog.records) if record.name == "rabbitlab.patterns.publisher"]
+    return [line for line in said if "(541, 'INTERNAL_ERROR" in line and "next attempt in" in line]
 
 
 class Load:
@@ -279,6 +293,64 @@ def test_connections_closed_under_load_lose_nothing(room, queue, publisher):
 
 
 @pytest.mark.cluster
+def test_connections_that_end_with_541_under_load_lose_nothing_and_are_told(room, queue, caplog):
+    """An INTERNAL_ERROR, which closes the connection: here for a queue that is declared on it in a way that is not permitted any more."""
+    caplog.set_level(logging.WARNING, "rabbitlab.patterns.publisher")
+    with ReliablePublisher(nodes_of(room), name="till", deadline=30) as publisher:
+        with Load(publisher, deadline=30) as load:
+            for n in range(3):
+                load.goes_on(SOON)
+                broker.wait_until(lambda: publisher.connected, SOON, "a connection")
+                publisher._sender._loop.add_callback_threadsafe(lambda: ends_with_541(publisher._sender._connection))
+                broker.wait_until(lambda n=n: len(said_541(caplog)) == n + 1, SOON, "the publisher to say why", seen=lambda: caplog.text)
+                load.goes_on(SOON)
+        verdict = load.judged(room)
+    assert verdict.valid, verdict
+    assert verdict.counts["unknown"] == verdict.counts["refused"] == 0
+    assert load.gap() < 2
+    assert load.late < GRACE
+    assert all(line.startswith("till: lost localhost:") for line in said_541(caplog))
+    assert len(said_541(caplog)) == 3
+
+
+@pytest.mark.cluster
+def test_a_541_at_each_connection_is_told_tried_ever_less_often_and_overcome(room, queue, caplog, monkeypatch):
+    """No endless retry of a message: its deadline ends it, and its receipt says why. The publisher is there when the cause is gone."""
+    caplog.set_level(logging.WARNING, "rabbitlab.patterns.publisher")
+    opens = Sender._on_open
+    monkeypatch.setattr(Sender, "_on_open", lambda _, connection: ends_with_541(connection))
+    with Proxy(NODES[0].amqp) as proxy, ReliablePublisher(room.parameters(through(proxy))) as publisher:
+        receipt = publisher.publish(b"x", routing_key=queue, deadline=3)
+        assert receipt.result(3 + SOON) is Outcome.UNKNOWN
+        assert "(541, 'INTERNAL_ERROR" in receipt.reply_text
+        waits = [float(line.rpartition("next attempt in ")[2].removesuffix(" s")) for line in said_541(caplog)]
+        assert len(waits) >= 3
+        assert waits[:3] == sorted(waits[:3])  # 0.1, 0.2 and 0.4 s, each a fifth more or less
+        assert proxy.accepted <= 10
+        assert not publisher.connected
+        later = publisher.publish(b"x", routing_key=queue, deadline=60)
+        monkeypatch.setattr(Sender, "_on_open", opens)
+        assert later.result(60) is Outcome.CONFIRMED
+    assert held(room, 1) == [later.message_id]
+
+
+@pytest.mark.cluster
+def test_a_message_that_closes_the_connection_is_found_and_the_others_are_confirmed(room, queue):
+    """RabbitMQ 4.3 has a header that a stream's node cannot read, and takes the connection with it, each time the message is sent."""
+    room.channel().queue_declare(queue="events", durable=True, arguments={"x-queue-type": "stream"})
+    unreadable = pika.BasicProperties(headers={"x-stream-filter-value": [1]})
+    with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="541"):
+        room.channel().basic_publish("", "events", b"x", unreadable)
+    with ReliablePublisher(nodes_of(room), deadline=60) as publisher:
+        good = [publisher.publish(b"x", routing_key=queue) for _ in range(50)]
+        bad = publisher.publish(b"x", routing_key="events", properties=unreadable)
+        good += [publisher.publish(b"x", routing_key=queue) for _ in range(50)]
+        assert (bad.result(60), bad.reply_code, bad.reply_text) == (Outcome.REFUSED, 541, "INTERNAL_ERROR")
+        assert {receipt.result(SOON) for receipt in good} == {Outcome.CONFIRMED}
+    assert set(held(room, 100)) == {receipt.message_id for receipt in good}
+
+
+@pytest.mark.cluster
 def test_a_silent_connection_is_left_long_before_its_heartbeat(room, queue):
     with Proxy(NODES[0].amqp) as proxy, ReliablePublisher(room.parameters(through(proxy)), patience=0.5, timeout=1) as publisher:
         publisher.send(b"first", routing_key=queue)
@@ -309,7 +381,8 @@ def test_a_slow_and_narrow_link_fills_the_window_and_makes_no_new_connections(ro
 
 @pytest.mark.cluster
 def test_fifty_threads_share_one_and_leave_no_thread_and_no_socket(room):
-    declare(room, type="classic")
+    """Through a quorum queue, from which every id is taken again: exactly those that were confirmed."""
+    declare(room)
     process = psutil.Process()
     before = process.num_fds()
     receipts: list[list] = [[] for _ in range(50)]
@@ -327,10 +400,12 @@ def test_fifty_threads_share_one_and_leave_no_thread_and_no_socket(room):
         assert not publisher.flush(120)
     everything = [receipt for mine in receipts for receipt in mine]
     assert Counter(receipt.outcome for receipt in everything) == {Outcome.CONFIRMED: 50_000}
-    assert broker.depth(QUEUE, vhost=room.vhost) == 50_000
-    assert len({receipt.message_id for receipt in everything}) == 50_000
     assert not publishers_threads()
     broker.wait_until(lambda: process.num_fds() <= before, SOON, "every socket to be closed", seen=process.num_fds)
+    broker.wait_until(lambda: not broker.connections(vhost=room.vhost), SOON, "the broker to see none of its connections")
+    ids, sent = held(room, 50_000), {receipt.message_id for receipt in everything}
+    assert len(ids) == len(sent) == 50_000
+    assert len(sent - set(ids)) == 0
 
 
 @pytest.mark.cluster

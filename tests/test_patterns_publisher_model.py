@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from pika import frame, spec
-from pika.exceptions import ProbableAuthenticationError, StreamLostError
+from pika.exceptions import ConnectionClosedByBroker, ProbableAuthenticationError, StreamLostError
 
 from rabbitlab import stalls
 from rabbitlab.patterns import (
@@ -32,6 +32,8 @@ from rabbitlab.patterns.rounds import HASTE, STEADY, Failures, Rounds, address
 from rabbitlab.patterns.window import Window
 from tests.publisher_model import DEADLINE, GOOD, NO_EXCHANGE, NO_ROUTE, PATIENCE, WINDOW, Model
 
+INTERNAL_ERROR = ConnectionClosedByBroker(541, "INTERNAL_ERROR")
+
 
 class Anything(RuleBasedStateMachine):
     """Whatever happens, in any order."""
@@ -45,6 +47,7 @@ class Anything(RuleBasedStateMachine):
         self.kinds: dict[str, str] = {}
         self.seen: dict[str, Outcome] = {}
         self.told: list[str] = []
+        self.alone: list[str] = []  # on its way when a connection ended with 541
 
     def teardown(self):
         try:
@@ -95,9 +98,12 @@ class Anything(RuleBasedStateMachine):
         self.loop.advance()
 
     @precondition(lambda self: self.broker.connection)
-    @rule()
-    def lose(self):
-        self.broker.connection.lost(StreamLostError("gone"))
+    @rule(error=st.sampled_from([StreamLostError("gone"), INTERNAL_ERROR]))
+    def lose(self, error):
+        tags = self.broker.confirming and self.broker.unanswered()
+        if error is INTERNAL_ERROR and tags and len(tags) == 1:
+            self.alone.append(self.broker.written[tags[0] - 1].message_id)
+        self.broker.connection.lost(error)
         self.loop.advance()
 
     @precondition(lambda self: self.broker.confirming)
@@ -125,8 +131,8 @@ class Anything(RuleBasedStateMachine):
             if outcome is Outcome.NACKED:
                 assert name in self.broker.nacked
             if outcome is Outcome.REFUSED:
-                assert self.kinds[name] == NO_EXCHANGE
-                assert receipt.reply_code == 404
+                assert receipt.reply_code == 404 or self.alone.count(name) >= sender.PROOFS
+                assert receipt.reply_code == 541 or self.kinds[name] == NO_EXCHANGE
 
     @invariant()
     def an_outcome_never_changes_and_is_told_once(self):
@@ -527,6 +533,21 @@ def test_finds_the_messages_over_which_the_channel_is_closed(wide, wrong):
     for _ in range(200):  # and then it is as fast as ever
         wide.publish()
     assert len(wide.broker.unanswered()) == 200
+
+
+@pytest.mark.parametrize(("ends", "outcome"), [(2, Outcome.CONFIRMED), (3, Outcome.REFUSED)])
+def test_a_message_is_refused_when_three_connections_in_a_row_have_ended_over_it(model, caplog, ends, outcome):
+    """With 541, and with nothing else on its way; two may be chance."""
+    receipts = [model.publish() for _ in range(3)]
+    for end in range(1 + ends):
+        assert len(model.broker.unanswered()) == (1 if end else 3)
+        model.broker.connection.lost(INTERNAL_ERROR)
+        model.loop.advance(1)  # longer than the wait before the next attempt
+        model.connect()
+    answer_all(model)
+    assert [receipt.outcome for receipt in receipts] == [outcome, Outcome.CONFIRMED, Outcome.CONFIRMED]
+    assert (f"have ended over {receipts[0].message_id}: refused" in caplog.text) == (outcome is Outcome.REFUSED)
+    assert receipts[0].reply_code == (541 if outcome is Outcome.REFUSED else 0)
 
 
 @pytest.mark.parametrize("kinds", [[GOOD, NO_ROUTE, GOOD], [NO_ROUTE, NO_ROUTE], [NO_ROUTE, GOOD]])

@@ -1,8 +1,10 @@
-"""Find consumers that the broker has cancelled, and whose program took no notice."""
+"""Find consumers that the broker has cancelled and whose program took no notice, and those that hold messages and do nothing."""
 
 import math
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +16,7 @@ from rabbitlab.audit.queues import Place, at
 LAG = 8.0  # seconds until two numbers of the API must agree: the statistics interval is 5 s where nobody has changed it
 YOUNG = 180.0  # seconds: a consumer of a younger connection may not be counted yet, since that interval may be a minute
 MOST = 20  # queues that are asked again
+LONG = 60.0  # seconds in which one who holds several messages ought to have done one of them
 HELD = "consumers,consumer_details.channel_details.connection_name"  # what a queue is asked
 
 
@@ -49,6 +52,53 @@ def cancelled(
             elif len(_of(old, queue.get("consumer_details") or [])) <= queue.get("consumers", 0):
                 suspects.discard((vhost, name))
     return sorted(suspects - unknown)
+
+
+def stuck(
+    channels: list[dict[str, Any]], consumers: list[dict[str, Any]], queues: list[dict[str, Any]], again: Callable[[], list[dict[str, Any]]]
+) -> list[Place]:
+    """Queues where messages wait, and consumers hold several others: all they may, with nothing acknowledged for long.
+
+    One message may be an hour's work. Of several, all but one wait where nobody else gets them, whether their consumer works or is stuck.
+    A channel that has done nothing for a while says since when. What it says may be older than its next acknowledgement, so it is looked
+    at again, until it has done something or long enough.
+
+    Args:
+        channels: As they were read.
+        consumers: As they were read.
+        queues: As they were read.
+        again: Reads the channels once more.
+    """
+    waiting = {at(queue) for queue in queues if queue.get("messages_ready")}
+    held: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for consumer in consumers:
+        if consumer.get("ack_required") and consumer.get("active", True):  # with a single active consumer the others hold nothing
+            held[(consumer.get("channel_details") or {}).get("name", "")].append(consumer)
+    suspects = {
+        name: since for name, since in _idle(channels, held).items() if any(at(consumer["queue"]) in waiting for consumer in held[name])
+    }
+    deadline = time.monotonic() + LAG
+    while suspects and time.monotonic() < deadline:
+        time.sleep(LAG / 4)
+        try:
+            now = _idle(again(), held)
+        except (Refused, httpx.RequestError):
+            return []
+        suspects = {name: since for name, since in suspects.items() if now.get(name) == since}
+    places = (at(consumer["queue"]) for name in suspects for consumer in held[name])
+    return sorted({place for place in places if place in waiting})
+
+
+def _idle(channels: list[dict[str, Any]], held: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
+    """The channels whose consumers hold several messages, all they may, and that have done nothing for long: since when."""
+    found = {}
+    for channel in channels:
+        name, since = channel.get("name", ""), channel.get("idle_since")
+        limits = [consumer.get("prefetch_count") or math.inf for consumer in held.get(name, ())]
+        full = len(limits) < sum(limits) <= channel.get("messages_unacknowledged", 0)
+        if full and since and time.time() - datetime.fromisoformat(since).timestamp() >= LONG:
+            found[name] = since
+    return found
 
 
 def _of(connections: set[str], consumers: list[dict[str, Any]]) -> list[dict[str, Any]]:

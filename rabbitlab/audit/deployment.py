@@ -1,5 +1,7 @@
 """The deployment checklist, as far as it asks for something that the other one does not."""
 
+from typing import Any
+
 from rabbitlab.audit.queues import every, number, some
 from rabbitlab.audit.seen import Seen
 from rabbitlab.audit.verdict import Finding, Section, failed, not_applicable, passed, unseen
@@ -9,6 +11,11 @@ MB = 1_000_000
 FEWEST_FREE = 1000 * MB  # where nobody has set a limit of disk it is 50 MB
 MOST_MEMORY = 0.7  # of what there is: above the watermark a node goes on taking memory for a while
 FEWEST_FILES = 4096  # RabbitMQ warns at 1024, and its documentation asks for 50,000
+# What rabbitmq.conf calls limits of a node's connections and channels, and of a connection's channels.
+CONNECTIONS = {"max_connections", "connection_max"}
+CHANNELS = {"max_channels_per_connection", "channel_max", "channel_max_per_node"}
+NO_LIMIT = ("0", "infinity")
+USERS = ("users", "permissions", "user_limits")
 FLEETING = ("/tmp/", "/dev/shm/", "/run/", "/var/tmp/")
 
 
@@ -24,7 +31,7 @@ def persistent_storage(seen: Seen) -> Finding:
     """Nodes that store in memory, or where a restart cleans up."""
     fleeting = [node["name"] for node in seen["nodes"] if node.get("type") == "ram" or str(node.get("db_dir", "")).startswith(FLEETING)]
     if fleeting:
-        return failed(f"{number(len(fleeting), 'node', 'keep')} what they store in memory, or where a restart cleans up.", fleeting)
+        return failed(f"What {number(len(fleeting), 'node', 'store')} is in memory, or where a restart cleans up.", fleeting)
     folders = sorted({str(node["db_dir"]) for node in seen["nodes"] if node.get("db_dir")})
     return unseen(f"The nodes store in {some(folders, 1)}; what disk that is does not show.")
 
@@ -75,8 +82,8 @@ def alerting(seen: Seen) -> Finding:
     lessons=("reference_06_operations.md#a-backup-is-definitions-and-was-restored-once",),
 )
 def backups(seen: Seen) -> Finding:
-    """No cluster knows its backups."""
-    return unseen("A cluster does not know whether somebody exports its definitions.")
+    """No cluster knows its backups: an export is a question like any other."""
+    return unseen("A cluster does not know its backups: to export definitions is to read them, which leaves no trace there.")
 
 
 @SECTION.item(
@@ -84,32 +91,43 @@ def backups(seen: Seen) -> Finding:
     "Resource limits",
     why="Without limits one program takes all connections or memory; and at a low disk limit a node cannot write any more when it stops.",
     mend="""`rabbitmqctl set_vhost_limits -p VHOST '{"max-connections": 200, "max-queues": 100}'`;"""
-    """ `disk_free_limit.absolute = 2GB` and `vm_memory_high_watermark.relative = 0.6` in `rabbitmq.conf`.""",
+    """ `rabbitmqctl set_user_limits USER '{"max-channels": 200}'`; `disk_free_limit.absolute = 2GB` and"""
+    """ `vm_memory_high_watermark.relative = 0.6` in `rabbitmq.conf`.""",
     look="Whoever runs the nodes: the container's or machine's memory is well above the watermark.",
     lessons=("reference_06_operations.md#a-node-has-less-than-its-machine", "05_security.md#a-limit-is-a-door-that-can-be-full"),
 )
 def resource_limits(seen: Seen) -> Finding:
-    """Virtual hosts without limits, a low disk limit, few files, a high watermark; a relative one follows the machine's memory.
+    """Virtual hosts and users without limits, a low disk limit, few files, a high watermark.
 
-    A negative limit of a virtual host is none.
+    A watermark that is relative follows the machine's memory.
     """
     nodes = [node for node in seen["nodes"] if node.get("running")]
-    limited = {row["vhost"] for row in seen["vhost_limits"] if any(limit >= 0 for limit in (row.get("value") or {}).values())}
-    free = [vhost["name"] for vhost in seen["vhosts"] if vhost["name"] not in limited]
+    vhosts = {vhost["name"]: _limits(seen["vhost_limits"], "vhost", vhost["name"]) for vhost in seen["vhosts"]}
+    by_node = _configured(seen, CONNECTIONS)
+    crowded = [name for name, limits in vhosts.items() if "max-connections" not in limits and not by_node]
+    endless = [name for name, limits in vhosts.items() if "max-queues" not in limits and limits.get("max-connections") != 0]
+    free = _free_users(seen) if all(part in seen for part in USERS) else []
+    untold = bool(free) and "config" not in seen  # there may be a limit for all of them
     low = [node["name"] for node in nodes if "disk_free_limit" in node and node["disk_free_limit"] < FEWEST_FREE]
     left = some(map(str, sorted({node["disk_free_limit"] // MB for node in nodes if node["name"] in low})), 1)
     few = [node["name"] for node in nodes if node.get("fd_total", FEWEST_FILES) < FEWEST_FILES]
     relative = seen.get("config", {}).get("vm_memory_high_watermark.relative")
     high = [node["name"] for node in nodes] if relative and float(relative) > MOST_MEMORY else []
     wrong = {
-        f"{number(len(free), 'virtual host', 'have')} no limit of connections or queues": free,
+        f"{number(len(crowded), 'virtual host', 'have')} no limit of connections": crowded,
+        f"{number(len(endless), 'virtual host', 'have')} no limit of queues": endless,
+        f"{number(len(free), 'user', 'have')} no limit of channels": [] if untold else [f"{name} (user)" for name in free],
         f"{number(len(low), 'node', 'stop')} publishers only when {left} MB of disk are left, which is late": low,
         f"{number(len(few), 'node')} may open fewer than {FEWEST_FILES} files and connections": few,
         f"the watermark is {relative} of the memory, which leaves too little above it": high,
     }
     wrong = {said: things for said, things in wrong.items() if things}
     if wrong:
-        return failed(f"{'; '.join(wrong)}.", [thing for things in wrong.values() for thing in things])
+        return failed(f"{'; '.join(wrong)}.", dict.fromkeys(thing for things in wrong.values() for thing in things))
+    if _free_users(seen):
+        return unseen(
+            f"{number(len(free), 'user', 'have')} no limit of channels; whether there is one for all stands in rabbitmq.conf.", free
+        )
     silent = [node["name"] for node in nodes if "disk_free_limit" not in node or "mem_limit" not in node]
     if silent:
         return unseen(f"{number(len(silent), 'node', 'do', of=len(nodes))} not show limits of disk and memory.", silent)
@@ -123,9 +141,11 @@ def resource_limits(seen: Seen) -> Finding:
     "documentation",
     "Documentation complete",
     why="Whoever is woken at night needs to know what an alert means and what to do; whoever changes a setting, why it is so.",
-    mend="annotations with a description and a runbook on every alert; a comment on every setting.",
-    look="Whoever is on call: is there a page for each alert, and did somebody else than its author follow it?",
-    lessons=("04_monitoring.md#listen-for-what-makes-no-sound",),
+    mend="Copy `docs/module_4_production/runbook_template.md` into your repository and fill it in. Then annotations on every alert: a"
+    " description, and a runbook that leads to its case there; and a comment on every setting.",
+    look="Whoever is on call: is there a runbook, as `docs/module_4_production/runbook_template.md` has it, with a case for each alert, and"
+    " did somebody else than its author follow it?",
+    lessons=("runbook_template.md", "04_monitoring.md#listen-for-what-makes-no-sound"),
 )
 def documentation(seen: Seen) -> Finding:
     """Alerts that do not say what they mean; the rest is on paper."""
@@ -137,6 +157,25 @@ def documentation(seen: Seen) -> Finding:
     if not seen["rules"]:
         return not_applicable("There is no alert to explain.")
     return unseen(f"{every(len(seen['rules']), 'alert', 'have')} a description; what else is written down does not show.")
+
+
+def _limits(rows: list[dict[str, Any]], of: str, name: str) -> dict[str, int]:
+    """The limits of a virtual host or a user; a negative one is none."""
+    values = (row.get("value") or {} for row in rows if row[of] == name)
+    return {key: limit for value in values for key, limit in value.items() if limit >= 0}
+
+
+def _free_users(seen: Seen) -> list[str]:
+    """Users of programs that may open any number of channels: neither a limit of theirs nor the configuration says otherwise."""
+    administrators = {user["name"] for user in seen["users"] if "administrator" in (user.get("tags") or ())}
+    doing = {row["user"] for row in seen["permissions"] if any(row[what] not in ("", "^$") for what in ("configure", "write", "read"))}
+    limited = {row["user"] for row in seen["user_limits"] if "max-channels" in _limits([row], "user", row["user"])}
+    return [] if _configured(seen, CHANNELS) else sorted(doing - administrators - limited)
+
+
+def _configured(seen: Seen, keys: set[str]) -> bool:
+    """Whether the configuration has a limit under one of these names."""
+    return any(seen.get("config", {}).get(key, NO_LIMIT[0]) not in NO_LIMIT for key in keys)
 
 
 DESCRIBES = {"description", "runbook", "runbook_url", "message"}

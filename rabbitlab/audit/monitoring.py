@@ -1,5 +1,8 @@
 """Production readiness: monitoring."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from rabbitlab.audit import rules
 from rabbitlab.audit.queues import number, some
 from rabbitlab.audit.seen import Seen
@@ -47,7 +50,8 @@ def metrics_exported(seen: Seen) -> Finding:
     "Alerts on queue depth, memory, disk",
     why="Nobody looks at night. And an alert that names a metric that is gone, or a queue where none has a name, never rings.",
     mend="Rules as in docker/prometheus/rules, tried once each: cause the fault, and see it ring.",
-    look="Whoever runs Prometheus: give its address to the audit with `--prometheus`.",
+    look="Whoever runs Prometheus: give its address to the audit with `--prometheus`."
+    " For certificates: who asks `GET /api/health/checks/certificate-expiration/1/months`, and who is told?",
     lessons=(
         "04_monitoring.md#write-an-alarm-that-cannot-ring",
         "04_monitoring.md#listen-for-what-makes-no-sound",
@@ -55,24 +59,22 @@ def metrics_exported(seen: Seen) -> Finding:
     ),
 )
 def alerts(seen: Seen) -> Finding:
-    """Rules that are missing, and rules that can never fire."""
+    """What no rule is about, and rules that can never fire. RabbitMQ has no metric of certificates, so others may ask for those."""
     loaded = seen["rules"]
     muted = {rule["name"]: why for rule in loaded if (why := rules.mute(rule, seen))}
     heard = [rule for rule in loaded if rule["name"] not in muted]
-    subjects = {
-        "queue depth": any(rules.on_depth(rule) for rule in heard),
-        "memory": any(rules.MEMORY.search(rule["query"]) for rule in heard),
-        "disk": any(rules.DISK.search(rule["query"]) for rule in heard),
-    }
-    missing = [subject for subject, covered in subjects.items() if not covered]
+    missing = [subject for subject, is_about in rules.ASKED_FOR.items() if not any(map(is_about, heard))]
+    renewed = any(rules.CERTIFICATES.search(rule["query"]) for rule in heard) or not _have_certificates(seen.get("listeners", ()))
     if muted or missing:
-        said = [f"no alert is about {', '.join(missing)}"] if missing else []
+        unheard = [*missing, *([] if renewed else ["certificates that run out"])]
+        said = [f"no alert is about {', '.join(unheard)}"] if unheard else []
         said += [f"{number(len(muted), 'alert')} can never ring"] if muted else []
         return failed(f"Of {number(len(loaded), 'alert')}: {'; '.join(said)}.", [f"{name}: {why}" for name, why in muted.items()])
-    lacking = [subject for subject, metric in rules.MORE.items() if not any(metric.search(rule["query"]) for rule in heard)]
-    return passed(
-        f"{number(len(loaded), 'alert')}, with queue depth, memory and disk; none about: {', '.join(lacking) or 'nothing we look for'}."
-    )
+    if not renewed and seen["listeners"]:
+        saw = "No alert is about certificates that run out, and RabbitMQ has no metric of them:"
+        return unseen(f"{saw} who asks its health check for them does not show.")
+    seen["listeners"]
+    return passed(f"{number(len(loaded), 'alert')}, about {', '.join(rules.ASKED_FOR)}.")
 
 
 @SECTION.item(
@@ -103,9 +105,13 @@ def log_aggregation(seen: Seen) -> Finding:
     lessons=("04_monitoring.md#ask-a-check-what-it-checks",),
 )
 def health_checks(seen: Seen) -> Finding:
-    """Who asks which check does not show."""
+    """Who asks which check does not show: a node writes down no question."""
     when = "" if since(seen, 4, 3) else " with RabbitMQ 4.3"
-    return unseen(f"Obsolete{when}; whether a probe still calls them stands in the probe.")
+    return unseen(f"Obsolete{when}; whether a probe still calls them stands in the probe: being asked leaves no trace at a node.")
+
+
+def _have_certificates(listeners: Iterable[dict[str, Any]]) -> bool:
+    return any(listener.get("tls") or "ssl" in listener["protocol"] for listener in listeners)
 
 
 def _without(seen: Seen, protocols: tuple[str, ...]) -> list[str]:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from rabbitlab.audit.asking import Asker, Refused, explain
+from rabbitlab.audit.rules import CERTIFICATES
 from rabbitlab.errors import Mendable
 
 PARTS = ("rules", "alertmanagers", "metric_names", "named_queues", "watched", "rang", "lost_lately")
@@ -155,9 +156,9 @@ class Server:
         self._asker.close()
 
     def _rules(self) -> list[dict[str, Any]]:
-        """The alerts that are about RabbitMQ."""
+        """The alerts that are about RabbitMQ, or about certificates, of which somebody else measures the end."""
         groups = self._data("rules", type="alert")["groups"]
-        return [rule for group in groups for rule in group["rules"] if "rabbit" in rule["query"].lower()]
+        return [rule for group in groups for rule in group["rules"] if _is_ours(rule["query"])]
 
     def _lost(self, nodes: Sequence[str], id: str) -> dict[str, float]:
         """As :func:`of_nodes`, within the last day, also of nodes that are gone by now. What Prometheus has no series of is left out."""
@@ -181,6 +182,10 @@ class Server:
         if not isinstance(answer, dict) or answer.get("status") != "success":
             raise Refused(200, "it is no answer of Prometheus")
         return answer["data"]
+
+
+def _is_ours(query: str) -> bool:
+    return "rabbit" in query.lower() or CERTIFICATES.search(query) is not None
 
 
 def _of(nodes: Sequence[str], id: str) -> str:

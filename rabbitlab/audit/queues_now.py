@@ -52,7 +52,7 @@ def queue_members(seen: Seen) -> Finding:
     "leaders-balanced",
     "Leaders spread over the nodes",
     why="All publishing and consuming goes through a queue's leader; a node that leads them all works for all.",
-    mend="`rabbitmq-queues rebalance all`",
+    mend="`rabbitmq-queues rebalance all`, or for one virtual host alone `rabbitmq-queues rebalance all --vhost-pattern '^VHOST$'`.",
     look="Whoever runs the nodes: `rabbitmqctl list_queues -p VHOST name leader`.",
     lessons=("03_clustering.md#a-quorum-queue-has-a-leader-and-members",),
 )
@@ -115,12 +115,19 @@ def failed_messages(seen: Seen) -> Finding:
     "unacked-at-prefetch",
     "Consumers that acknowledge",
     why="A consumer that holds all it may and acknowledges nothing is at long work, or stuck: what it holds reaches nobody else.",
-    mend="See what the consumer waits for. Set `x-consumer-timeout` above the longest job, so that the broker takes them back.",
-    look="Whoever owns the consumer: what is it doing?",
+    mend="See what the consumer waits for, and restart the one that is stuck: what it held is delivered again. For long work"
+    " `channel.basic_qos(prefetch_count=1)`, so that others get the rest, and an `x-consumer-timeout` above the longest job.",
+    look="Whoever owns the consumer: what is it doing, and since when?",
     lessons=("reference_01_reliability.md#a-prefetch-limits-what-comes-back",),
 )
 def unacked_at_prefetch(seen: Seen) -> Finding:
-    """Queues whose consumers hold what they may, while messages wait and nothing is acknowledged. Long work looks the same."""
+    """Queues whose consumers hold what they may, while messages wait and nothing is acknowledged. One message each may be long work."""
+    if seen["overview"].get("disable_stats"):
+        return unseen("The cluster collects no statistics: what consumers hold does not show.")
+    stuck = seen["stuck"]
+    if stuck:
+        saw = f"Messages wait in {number(len(stuck), 'queue')}, whose consumers hold several others each, all they may,"
+        return failed(f"{saw} and have acknowledged none for a minute or longer.", stuck)
     may_hold: Counter[Place] = Counter()
     for consumer in seen["consumers"]:
         if consumer.get("active", True):  # with a single active consumer the others hold nothing
@@ -135,7 +142,7 @@ def unacked_at_prefetch(seen: Seen) -> Finding:
     ]
     if full:
         saw = f"The consumers of {number(len(full), 'queue')} hold all they may, and acknowledged nothing of late: long work, or stuck."
-        return unseen(saw, names(full))
+        return unseen(f"{saw} For a minute that looks the same, and with one message each for ever.", names(full))
     if not queues:
         return unseen("Nobody consumes with a prefetch at the moment.")
     return passed(f"The consumers of {number(len(queues), 'queue')} acknowledge, or have room for more.")

@@ -23,10 +23,10 @@ CONNECTION = (
     "name,vhost,user,node,protocol,ssl,peer_host,client_properties.connection_name,client_properties.capabilities,type,connected_at"
 )
 CHANNEL = (
-    "name,vhost,user,confirm,transactional,global_prefetch_count,connection_details.name,"
+    "name,vhost,user,confirm,transactional,global_prefetch_count,messages_unacknowledged,idle_since,connection_details.name,"
     "message_stats.publish,message_stats.confirm,message_stats.get_no_ack"
 )
-CONSUMER = "queue,consumer_tag,ack_required,prefetch_count,active,channel_details.connection_name"
+CONSUMER = "queue,consumer_tag,ack_required,prefetch_count,active,channel_details.name,channel_details.connection_name"
 # What is read: part, path, and the parameters that keep the answer small.
 PARTS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("nodes", "nodes", {}),
@@ -48,6 +48,8 @@ WHOLE = {"vhosts": ("name",), "queues": ("name", "vhost"), "connections": ("name
 OBJECTS = ("channel_details", "connection_details", "client_properties", "message_stats", "arguments", "effective_policy_definition")
 OF_A_VHOST = ("queues", "exchanges", "bindings", "connections", "channels", "consumers", "policies", "vhost_limits", "permissions")
 LISTED_BY_VHOST = ("queues", "exchanges", "bindings", "policies", "vhost_limits")  # where a monitoring user sees only what it may enter
+
+WORKED_OUT = ("cancelled", "stuck")  # from what is listed by virtual host
 
 
 def greet(asker: Asker) -> dict[str, Any]:
@@ -108,6 +110,12 @@ def cluster(asker: Asker, me: dict[str, Any], vhosts: Collection[str] = ()) -> t
     else:
         lost = consumers.cancelled(asker, parts["queues"], parts["consumers"], parts["connections"])
         parts["cancelled"] = [shown(name, vhost) for vhost, name in lost]
+    kept_from_us = [unread[name] for name in ("queues", "consumers", "channels") if name in unread]
+    if kept_from_us:
+        unread["stuck"] = kept_from_us[0]
+    else:
+        idle = consumers.stuck(parts["channels"], parts["consumers"], parts["queues"], lambda: _channels(asker))
+        parts["stuck"] = [shown(name, vhost) for vhost, name in idle]
     return parts, unread, partly
 
 
@@ -171,6 +179,11 @@ def _queues(asker: Asker, overview: dict[str, Any], partly: dict[str, str]) -> l
     return list(found.values())
 
 
+def _channels(asker: Asker) -> list[dict[str, Any]]:
+    told: list[dict[str, Any]] = asker.json("api/channels", columns=CHANNEL)
+    return told
+
+
 def _health(asker: Asker, check: str) -> str:
     """What a health check complains of, or nothing. One that fails answers 503."""
     try:
@@ -204,8 +217,8 @@ def _partly(me: dict[str, Any], hidden: list[str]) -> dict[str, str]:
     """What is missing from which part."""
     if not {"administrator", "monitoring"} & set(tags(me)):
         missing = f"the user {me['name']} sees only its own virtual hosts and connections; give it the tag monitoring"
-        return {name: missing for name in (*OF_A_VHOST, "vhosts", "cancelled")}
-    return dict.fromkeys((*LISTED_BY_VHOST, "cancelled"), "; ".join(hidden)) if hidden else {}
+        return {name: missing for name in (*OF_A_VHOST, "vhosts", *WORKED_OUT)}
+    return dict.fromkeys((*LISTED_BY_VHOST, *WORKED_OUT), "; ".join(hidden)) if hidden else {}
 
 
 def _only(parts: dict[str, Any], vhosts: Collection[str]) -> None:

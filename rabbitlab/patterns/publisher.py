@@ -45,8 +45,9 @@ class ReliablePublisher:
     order; such a message may be in the queue twice, and the consumer tells by the id. A node that leaves messages unanswered for
     ``patience`` seconds is left for another one, which covers paused nodes and those in a minority. While RabbitMQ is short of memory or
     disk it keeps the connection and sends nothing, and deadlines go on; the alarm holds for every node, so another would not help, until
-    ``blocked_timeout``. When RabbitMQ closes the channel over a message, that one is found and REFUSED, and the others go on. When the
-    login is refused, everything is given up and nothing is tried again.
+    ``blocked_timeout``. When RabbitMQ closes the channel over a message, that one is found and REFUSED, and the others go on; so is
+    one that has three connections in a row end with 541, INTERNAL_ERROR. When the login is refused, everything is given up and nothing is
+    tried again.
 
     What it leaves to you: whether to publish again what came back (RETURNED, no use), was not taken (NACKED, later), or is UNKNOWN (under
     the same id). And to close it: a program that ends without loses what is open.

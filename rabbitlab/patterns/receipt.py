@@ -20,7 +20,8 @@ class Outcome(enum.Enum):
     CONFIRMED = "confirmed"  #: RabbitMQ has it, and answers for it.
     RETURNED = "returned"  #: RabbitMQ gave it back: no queue would have got it.
     NACKED = "nacked"  #: RabbitMQ did not take it: a full queue that rejects, or one that could not store it.
-    REFUSED = "refused"  #: RabbitMQ closed the channel over it: no such exchange (404), no right (403), too large (406).
+    #: RabbitMQ closed the channel over it: no such exchange (404), no right (403), too large (406). Or three connections in a row (541).
+    REFUSED = "refused"
     UNKNOWN = "unknown"  #: No answer by its deadline. RabbitMQ may have it; only where ``attempts`` is 0 has it certainly not.
 
 

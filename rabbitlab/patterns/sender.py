@@ -13,7 +13,7 @@ from pika import frame, spec
 from pika.adapters.select_connection import IOLoop, SelectConnection
 from pika.channel import Channel
 from pika.connection import Connection, Parameters
-from pika.exceptions import ChannelClosedByBroker
+from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
 
 from .connecting import login_refused
 from .frames import CHANNEL
@@ -32,6 +32,8 @@ SOON = 0.005  # seconds until a socket that was full is looked at again
 SAYS = 1.0  # seconds between two log lines about messages that were given up
 GOODBYE = 2.0  # seconds for the node to answer that the connection is closed
 LONGEST = 8  # times the patience, while no node answers
+INTERNAL_ERROR = 541  # over a message that it cannot bear; or for a reason of its own, which passes
+PROOFS = 3  # connections that end so in a row, with one and the same message alone on its way
 
 
 class Sender:
@@ -127,7 +129,13 @@ class Sender:
             return
         self._connection = self._channel = None
         self.ready = self.blocked = False
-        unanswered = self._window.lost()
+        unanswered = sum(receipt.outcome is None for receipt in self._window.sent.values())
+        guilty = None
+        if isinstance(error, ConnectionClosedByBroker) and error.reply_code == INTERNAL_ERROR:
+            guilty = self._window.refused(INTERNAL_ERROR, error.reply_text, PROOFS)
+        if guilty:
+            log.error("%s: %d connections in a row have ended over %s: refused", self._name, PROOFS, guilty.message_id)
+        self._window.lost()
         if self._ending:
             self._loop.stop()
             return

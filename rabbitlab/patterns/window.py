@@ -54,6 +54,8 @@ class Window:
         self._soonest = NEVER  # no deadline is before it
         self._suspects = 0  # messages to be sent a few at a time, because one of them closes the channel
         self._few = 1
+        self._blamed: Receipt | None = None  # was the only one without an answer when that happened last
+        self._proofs = 0  # times in a row that it was
         self._settled: list[Receipt] = []  # whose callbacks are due
         self._closed: BaseException | str = ""
         self._in_flight = metrics.in_flight
@@ -185,21 +187,24 @@ class Window:
         self._tell()
         return found
 
-    def refused(self, code: int, text: str) -> Receipt | None:
-        """RabbitMQ closed the channel over one of the messages, and did not say which.
+    def refused(self, code: int, text: str, proofs: int = 1) -> Receipt | None:
+        """RabbitMQ closed the channel over one of the messages, and did not say which. Or the connection, and perhaps for another reason.
 
         If only one was without an answer, it is that one. Otherwise all of them are sent again, and few at a time: one, then two, four and
         so on while all goes well, and one again when the channel is closed again. That finds the message at fault, and every other one
         takes its way.
 
         Returns:
-            The one at fault, once it is known.
+            The one at fault, once it is known: when this has happened *proofs* times in a row with nothing else without an answer.
         """
         with self.lock:
             there = [receipt for receipt in self.sent.values() if receipt.outcome is None]
-            alone = len(self.sent) == 1
-            if alone and there:
-                self._settle(there[0], Outcome.REFUSED, text, code)
+            alone = there[0] if there and len(self.sent) == 1 else None
+            self._proofs = self._proofs + 1 if alone is self._blamed else 1
+            self._blamed = alone
+            guilty = alone if self._proofs >= proofs else None
+            if guilty:
+                self._settle(guilty, Outcome.REFUSED, text, code)
                 self._suspects = max(0, self._suspects - 1)
                 self._make_room()
             elif not self._suspects:
@@ -207,7 +212,7 @@ class Window:
             self._few = 1
             self._begin_again()
         self._tell()
-        return there[0] if alone and there else None
+        return guilty
 
     def lost(self) -> int:
         """The connection or the channel is gone. What it had not answered is the first to be sent again.
