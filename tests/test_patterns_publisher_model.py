@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import signal
 import threading
 import time
 import uuid
@@ -715,8 +716,13 @@ def test_a_forked_child_is_told_and_the_parent_goes_on():
     told = []
     receipt = publisher.publish(b"x", routing_key="q")
     receipt.add_done_callback(lambda _: told.append("in this process"))
+    held = publisher._sender._loop._poller._waking_mutex
+    held.acquire()  # as its thread may have it at this moment; nobody gives it back in the child
     child = os.fork()
-    if child == 0:
+    if child:
+        held.release()
+    else:
+        signal.alarm(10)  # rather than hang
         try:
             publisher.publish(b"x", routing_key="q")
         except PublisherClosed as error:

@@ -267,6 +267,7 @@ def _is_no_text(name: object) -> bool:
 def _forget() -> None:
     for publisher in _made:
         publisher._window.forget()
+        publisher._sender.forget()
 
 
 if hasattr(os, "register_at_fork"):

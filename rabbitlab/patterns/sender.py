@@ -71,6 +71,7 @@ class Sender:
         self._late: list[Receipt] = []  # given up, and not said yet
         self._said = 0.0
         self._next: object = None  # the timer for the next connection
+        self._here = True  # in the process that made it
         self._thread = threading.Thread(target=self._run, name=f"publisher {name}", daemon=True)
 
     def start(self) -> None:
@@ -79,12 +80,18 @@ class Sender:
 
     def wake(self) -> None:
         """There is a message to send. Any thread may say so."""
-        self._loop.add_callback_threadsafe(self._send)
+        if self._here:
+            self._loop.add_callback_threadsafe(self._send)
 
     def stop(self) -> None:
         """Give up what is open, close the connection, and wait for that. Any thread but its own."""
-        self._loop.add_callback_threadsafe(self._end)
-        self._thread.join()
+        if self._here:
+            self._loop.add_callback_threadsafe(self._end)
+            self._thread.join()
+
+    def forget(self) -> None:
+        """In a forked child, where its thread is not: a lock of the loop may be held for ever, and its sockets are the parent's."""
+        self._here = False
 
     def _run(self) -> None:
         self._window.own()
