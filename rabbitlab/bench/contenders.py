@@ -54,7 +54,7 @@ ALL = (
     Contender("publish_amqpstorm", "AMQPStorm, a confirm after each"),
     Contender("consume_patterns", "our ResilientConsumer", ours=True),
     Contender("consume_usual", "pika's usual loop, an ack after each"),
-    Contender("consume_multiple", "the same, an ack for 50 at once"),
+    Contender("consume_multiple", "pika, an ack for 50 at once"),
     Contender("consume_aio_pika", "aio-pika, an ack after each"),
     Contender("consume_kombu", "kombu, an ack after each"),
     Contender("consume_amqpstorm", "AMQPStorm, an ack after each"),
