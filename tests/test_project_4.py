@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from rabbitlab import broker
+from rabbitlab import broker, cluster
 from rabbitlab.units import ROOT
 
 BRIEF = ROOT / "docs/module_4_production/project_4_resilient_system.md"
@@ -44,6 +44,7 @@ def queues():
 @pytest.mark.cluster
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_both_programs_run_as_printed_and_end_when_they_are_asked_to(queues, end):
+    cluster.compose("up", "-d", capture=True, check=True)  # the first line; what runs already goes on
     environment = {name: value for name, value in os.environ.items() if name != "AMQP_URLS"}
     running = [subprocess.Popen(c, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) for c in commands()]
     try:
