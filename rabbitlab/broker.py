@@ -164,16 +164,9 @@ def _left(names: Iterable[str], vhost: str) -> dict[str, list[str]]:
     for node in NODES:
         members = management.metrics(node, "ra_metrics", vhost, within=PATIENCE[0])
         for name in names:
-            if name in members or _knows(node, name, vhost):
+            if name in members or management.knows(node, path("queues", vhost, name)):
                 found.setdefault(node.name, []).append(name)
     return found
-
-
-def _knows(node: Node, name: str, vhost: str) -> bool:
-    try:
-        return management.answer_of(node, path("queues", vhost, name), PATIENCE[0])[0] == 200
-    except OSError:
-        return False
 
 
 def queue(queue: str, *, vhost: str = "/") -> dict | None:

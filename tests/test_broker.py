@@ -227,14 +227,14 @@ def test_threads_may_ask_at_once(room):
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
-    """A node of a cluster that is not there: answers each request with *status*."""
+    """A node of a cluster that is not there: answers each request with the next of *statuses*, and with the last one ever after."""
 
-    status = 200
+    statuses: list[int]
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
         body = json.dumps({"port": self.server.server_port}).encode()
-        self.send_response(self.status)
+        self.send_response(self.statuses.pop(0) if self.statuses[1:] else self.statuses[0])
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -244,9 +244,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def answering(status: int = 200):
-    """A node that answers *status*; yields its port."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Answer,), {"status": status}))
+def answering(*statuses: int):
+    """A node that answers with each of *statuses* in turn, with 200 where there are none; yields its port."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Answer,), {"statuses": list(statuses) or [200]}))
     threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     try:
         yield server.server_port
@@ -314,6 +314,26 @@ def test_what_is_being_deleted_is_asked_about_again(nodes, monkeypatch):
 
         monkeypatch.setattr(management, "_one_round", gone_by_now)
         assert not broker.exists("orders")
+
+
+def test_what_one_node_does_not_know_yet_is_asked_again_until_it_does(nodes):
+    with answering(404, 404, 200) as late, answering() as port, answering(404) as later:
+        nodes(late, port, later)
+        assert broker.api("queues/%2F/orders") == {"port": late}
+
+
+def test_what_no_node_knows_is_unknown_at_once_and_what_one_alone_knows_after_a_moment(nodes, monkeypatch):
+    monkeypatch.setattr(management, "MOMENT", 0.3)
+    with answering(404) as first, answering(404) as second, silent() as paused, answering() as stale:
+        nodes(first, second, dead())
+        started = time.monotonic()
+        with pytest.raises(LookupError):
+            broker.api("queues/%2F/orders")
+        assert stalls.spent(started) < 0.25
+        for others in ((second, paused), (second, stale)):
+            nodes(first, *others)
+            with pytest.raises(LookupError):
+                broker.api("queues/%2F/orders")
 
 
 def test_what_no_node_can_answer_is_told_after_a_moment(nodes, monkeypatch):
