@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import rabbitlab.management
+from rabbitlab import containers
 from rabbitlab.errors import Mendable
 from rabbitlab.grading import management
 from rabbitlab.grading.answer import Answer
@@ -438,6 +439,14 @@ class TestAttempt:
         assert attempt.take("orders")[0][0] == b"b"
         attempt.wipe()
         assert management.call("GET", "policies", attempt.vhost) == []
+        assert attempt.queues() == []
+
+    def test_a_quorum_queue_with_a_member_too_few_is_wiped_too(self, attempt):
+        """As an answer leaves it that deletes and declares it within the same blink; RabbitMQ waits five seconds for the member."""
+        attempt.declare("orders", arguments={"x-queue-type": "quorum"})
+        member = f"{{'{attempt.vhost}_orders', 'rabbit@rabbit2'}}"
+        containers.run("rabbit2", "rabbitmqctl", "--quiet", "eval", f"ra:force_delete_server(quorum_queues, {member}).")
+        attempt.wipe()
         assert attempt.queues() == []
 
     def test_a_queue_that_is_not_there_is_a_verdict(self, attempt):

@@ -11,6 +11,9 @@ from rabbitlab.management import answering
 __all__ = ["Refused", "answering", "call", "vhosts"]
 
 
+DELETED_WITHIN = 10  # seconds: RabbitMQ waits five for the members of a quorum queue, of which one may not run
+
+
 class Refused(Exception):
     """The management API answered with an error.
 
@@ -23,14 +26,14 @@ class Refused(Exception):
         super().__init__(f"{method} {path}: {status} {text}")
 
 
-def call(method: str, *path: str, body: object = None, timeout: float = 5, patience: float = 30) -> object:
+def call(method: str, *path: str, body: object = None, timeout: float | None = None, patience: float = 30) -> object:
     """Ask the first node that answers; while some are there that do not, ask again.
 
     Args:
         method: ``GET``, ``PUT``, ``DELETE``, ``POST``.
         path: Parts below ``/api/``; each is quoted, so that a vhost may be called ``/``. A last part may carry a query (``?...``).
         body: Sent as JSON when given.
-        timeout: Seconds that each node gets.
+        timeout: Seconds that each node gets; 5 unless given, and 10 for a ``DELETE``.
         patience: Seconds that nodes which are there get all together: a busy one may take long to make or remove a virtual host.
 
     Returns:
@@ -42,6 +45,7 @@ def call(method: str, *path: str, body: object = None, timeout: float = 5, patie
     """
     query = path[-1] if path[-1].startswith("?") else ""
     asked = management.path(*(path[:-1] if query else path)) + query
+    timeout = timeout or (DELETED_WITHIN if method == "DELETE" else 5)
     began = stalls.clock()
     while True:
         answer, errors = management.asked_in_turn(asked, method, body, timeout)
