@@ -51,14 +51,16 @@ def depth(queue: str, *, vhost: str = "/") -> int:
     """The number of messages ready in *queue*, exact; of a stream, what its node has counted last, which may be seconds ago.
 
     A classic queue is asked through the management API with ``disable_stats=true&enable_queue_totals=true``, which asks the
-    queue's own process; a quorum queue or a stream by a passive declare, which the quorum queue answers itself.
+    queue's own process; a quorum queue or a stream by a passive declare, which the quorum queue answers itself. Where that has no leader,
+    RabbitMQ answers 0 in its place, so this waits for one.
 
     Raises:
         NoSuchQueue: a LookupError, with the names of the queues that there are.
+        TimeoutError: when a quorum queue has no leader for eight seconds.
         Mendable: when no node answers.
     """
     _totals(queue, vhost)
-    return _settled(lambda: _read([queue], vhost, attached=False))[queue].ready
+    return _exact([queue], vhost, attached=False)[queue].ready
 
 
 def unacked(queue: str, *, vhost: str = "/") -> int:
@@ -88,7 +90,7 @@ def consumers(queue: str, *, vhost: str = "/") -> int:
         Mendable: when no node answers.
     """
     _totals(queue, vhost)
-    reading = _settled(lambda: _read([queue], vhost))[queue]
+    reading = _exact([queue], vhost)[queue]
     return _attached(queue, reading, vhost, fresh=True)
 
 
@@ -102,7 +104,7 @@ def counts(names: Iterable[str], *, vhost: str = "/", fresh: bool = True) -> dic
             soon need not.
     """
     names = list(names)
-    found = _settled(lambda: _read(names, vhost)) if fresh else _read(names, vhost)
+    found = _exact(names, vhost) if fresh else _read(names, vhost)
     if fresh and (late := [name for name, reading in found.items() if reading.type == "quorum"]):
         for name, reported in _next_report(late, vhost).items():
             found[name] = replace(found[name], unacked=reported)
@@ -269,6 +271,15 @@ def leader(queue: str, *, vhost: str = "/") -> str | None:
     return _short(name) if name else None
 
 
+def is_led(queue: str, *, vhost: str = "/") -> bool:
+    """Whether the members of this quorum queue have a leader at this moment, and RabbitMQ knows it. One that is gone waits for none."""
+    try:
+        told = api(path("queues", "quorum", vhost, queue, "status"))
+        return leader(queue, vhost=vhost) in {_short(member["Node Name"]) for member in told if member["Raft State"] == "leader"}
+    except LookupError:
+        return True
+
+
 def members(queue: str, *, vhost: str = "/") -> list[str]:
     """The nodes that hold a copy of *queue*, sorted; for a classic queue the one node that it lives on.
 
@@ -316,6 +327,15 @@ class _Reading:
     ready: int
     unacked: int
     consumers: int | None
+
+
+def _exact(names: list[str], vhost: str, *, attached: bool = True) -> dict[str, _Reading]:
+    """What :func:`_read` finds once it has settled; where RabbitMQ may have said 0 for want of a leader, once there is one."""
+    found = _settled(lambda: _read(names, vhost, attached=attached))
+    doubtful = [name for name, seen in found.items() if seen.type == "quorum" and seen.ready == 0 and not seen.consumers]
+    for name in doubtful:
+        wait_until(lambda name=name: is_led(name, vhost=vhost), REPORT, f"the quorum queue {name} to have a leader")
+    return found | (_read(doubtful, vhost, attached=attached) if doubtful else {})
 
 
 def _read(names: list[str], vhost: str, *, attached: bool = True) -> dict[str, _Reading]:

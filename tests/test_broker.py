@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pika
 import pytest
 
-from rabbitlab import broker, management, stalls
+from rabbitlab import broker, containers, management, stalls
 from rabbitlab.errors import Mendable
 from rabbitlab.nodes import NODES, Node
 
@@ -26,6 +26,28 @@ def test_depth_is_exact_after_confirms(room, type):
     for n in range(1, ROUNDS + 1):
         room.fill(channel, "orders", 3, type)
         assert broker.depth("orders", vhost=room.vhost) == 3 * n
+
+
+@pytest.mark.cluster
+def test_a_quorum_queue_that_has_lost_its_leader_does_not_look_empty(room):
+    """RabbitMQ answers a passive declare with 0 until the others have agreed on another."""
+    room.fill(room.channel(node=NODES[2]), "orders", 3, type="quorum")
+    seen, ended = [], threading.Event()
+
+    def look():
+        while not ended.is_set():
+            seen.append(broker.depth("orders", vhost=room.vhost))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        member = f"{{'{room.vhost}_orders', 'rabbit@rabbit3'}}"
+        containers.run("rabbit3", "rabbitmqctl", "--quiet", "eval", f"ra:stop_server(quorum_queues, {member}).")
+        broker.wait_until(lambda: broker.leader("orders", vhost=room.vhost) != "rabbit3", what="another leader")
+    finally:
+        ended.set()
+        looking.join()
+    assert set(seen) == {3}
 
 
 @pytest.mark.cluster

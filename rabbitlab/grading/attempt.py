@@ -80,8 +80,15 @@ class Attempt:
                 taken.append((body, properties))
 
     def depth(self, queue: str) -> int:
-        """Messages ready in *queue* at this moment. A queue that is not there is a verdict of its own; ask ``exists`` first."""
+        """Messages ready in *queue* at this moment. A queue that is not there is a verdict of its own; ask ``exists`` first.
+
+        A quorum queue without a leader, which would be said to hold none, has ten seconds to get one.
+        """
         with self._channel(queue) as channel:
+            ready = channel.queue_declare(queue=queue, passive=True).method.message_count
+            if ready or self.queue(queue)["type"] != "quorum":
+                return ready
+            broker.wait_until(lambda: broker.is_led(queue, vhost=self.vhost), what=f"the quorum queue {queue} to have a leader")
             return channel.queue_declare(queue=queue, passive=True).method.message_count
 
     def unacked(self, queue: str) -> int:
