@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from unittest.mock import Mock
 
 import pika
@@ -966,6 +966,26 @@ def test_sigterm_finishes_what_runs_and_a_second_one_is_harmless(shop, tmp_path)
     left = shop.take("orders")
     assert sorted(int(id) for id, _, _ in left) == list(range(3, 30))
     assert not [properties for _, properties, _ in left if "x-delivery-count" in (properties.headers or {})]
+
+
+@pytest.mark.cluster
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # threads are running: that is the point
+def test_a_forked_child_that_leaves_the_with_neither_waits_nor_stops_its_parent(shop):
+    shop, notes = shop(), Notes()
+    consumer = shop.consumer(notes)
+    until(lambda: consumer.health.flowing)
+    child = os.fork()
+    if child == 0:
+        with suppress(BaseException):
+            began = time.monotonic()
+            left = consumer.stop() and consumer.join() and not consumer.health.flowing
+            os._exit(0 if left and time.monotonic() - began < 1 else 1)
+        os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    shop.publish(1)
+    until(lambda: notes.done == ["1"])
+    assert consumer.health.flowing
 
 
 @pytest.mark.cluster

@@ -9,6 +9,7 @@ and acknowledgements, which make room, must not wait behind that.
 """
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -121,7 +122,7 @@ class ResilientConsumer:
         self._subscription: Subscription | None = None
         self._attached_at: float | None = None
         self._state = Health(False, time.time(), "not started")
-        self._began = False
+        self._process = 0  # in which it was started; its threads do not survive a fork
         self._error: BaseException | None = None
 
     def run(self) -> None:
@@ -131,7 +132,7 @@ class ResilientConsumer:
             pika.exceptions.ProbableAuthenticationError, pika.exceptions.ProbableAccessDeniedError: the login was refused.
             pika.exceptions.ChannelClosedByBroker: 403, this user may not read the queue.
         """
-        self._began = True
+        self._process = os.getpid()
         self._workers.start()
         failures = 0
         try:
@@ -160,13 +161,16 @@ class ResilientConsumer:
 
     def start(self) -> "ResilientConsumer":
         """:meth:`run` in a thread of its own; what it raises, :meth:`join` raises."""
-        self._began = True
+        self._process = os.getpid()
         threading.Thread(target=self._run, name=self._name, daemon=True).start()
         return self
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait for its end, so many seconds at most; False when it still runs. Raises what :meth:`run` raised in its thread."""
-        ended = self._ended.wait(timeout)
+        """Wait for its end, so many seconds at most; False when it still runs. Raises what :meth:`run` raised in its thread.
+
+        In a forked child there is nothing of it to wait for.
+        """
+        ended = self._elsewhere() or self._ended.wait(timeout)
         if self._error is not None:
             raise self._error
         return ended
@@ -174,7 +178,8 @@ class ResilientConsumer:
     def stop(self, timeout: float = 25.0) -> bool:
         """Finish what handlers are at, give the other messages back, and end.
 
-        Given back messages are ready for other consumers at once, and nothing counts as failed. Stopping twice does no harm.
+        Given back messages are ready for other consumers at once, and nothing counts as failed. Stopping twice does no harm, and in a
+        forked child it does nothing at all: the threads and the connection are the parent's.
 
         Args:
             timeout: Seconds that handlers have. What is not finished then comes again somewhere else, although its handler may still be
@@ -183,16 +188,21 @@ class ResilientConsumer:
         Returns:
             Whether it has ended; False at once when a handler calls it, which cannot wait for itself.
         """
+        if self._elsewhere():
+            return True
         self._patience = timeout
         self._stopping.set()
         if (link := self._link) is not None:
             link.call(self._drain)
         if self._workers.mine():
             return False
-        return not self._began or self._ended.wait(timeout + GRACE)
+        return not self._process or self._ended.wait(timeout + GRACE)
 
     def stop_on_signals(self, *numbers: int, timeout: float = 25.0) -> None:
         """:meth:`stop` at SIGTERM and SIGINT, or at *numbers*. A second signal changes nothing.
+
+        A child that is forked afterwards, as by a ``ProcessPoolExecutor``, does not end at these signals either: so what a handler waits
+        for there is finished when all processes of a service get one. To end such a child, kill it or give it handlers of its own.
 
         Args:
             numbers: Of signals.
@@ -208,6 +218,8 @@ class ResilientConsumer:
     @property
     def health(self) -> Health:
         """Whether messages flow; for a health check that restarts nothing, and for an alert."""
+        if self._elsewhere():
+            return Health(False, time.time(), "runs in the process that forked this one")
         state, busy, held = self._state, self._workers.busy(), self._mover.trouble
         stuck = [seconds for seconds in busy if seconds > self._stuck_after]
         if not state.flowing:
@@ -225,6 +237,10 @@ class ResilientConsumer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _elsewhere(self) -> bool:
+        """Whether this is a forked child of the process that runs it."""
+        return self._process not in (0, os.getpid())
 
     def _run(self) -> None:
         with suppress(BaseException):  # join() raises it
