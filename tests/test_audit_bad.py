@@ -8,8 +8,9 @@ import io
 import re
 import shlex
 import tarfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+import docker
 import httpx
 import pika
 import pytest
@@ -77,7 +78,10 @@ class Throwaway:
     def __init__(self, image, files, **more):
         given = {"user": "root", "mem_limit": "512m"} | more
         given["ports"] = {f"{port}/tcp": (HOST, None) for port in given["ports"]}
-        self._container = engine.client().containers.create(containers.of(image).image.id, **given)
+        name = f"rabbitmq-by-doing-test-{image}"
+        with suppress(docker.errors.NotFound):  # left by a run that was killed
+            engine.client().containers.get(name).remove(force=True, v=True)
+        self._container = engine.client().containers.create(containers.of(image).image.id, name=name, **given)
         self.put(files)
 
     def put(self, files):
