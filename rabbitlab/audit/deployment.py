@@ -124,7 +124,7 @@ def resource_limits(seen: Seen) -> Finding:
     wrong = {said: things for said, things in wrong.items() if things}
     if wrong:
         return failed(f"{'; '.join(wrong)}.", dict.fromkeys(thing for things in wrong.values() for thing in things))
-    if _free_users(seen):
+    if _free_users(seen):  # asked again: here it may raise Unseen, after everything that is wrong for certain
         return unseen(
             f"{number(len(free), 'user', 'have')} no limit of channels; whether there is one for all stands in rabbitmq.conf.", free
         )
