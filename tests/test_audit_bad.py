@@ -78,10 +78,10 @@ class Throwaway:
     def __init__(self, image, files, **more):
         given = {"user": "root", "mem_limit": "512m"} | more
         given["ports"] = {f"{port}/tcp": (HOST, None) for port in given["ports"]}
-        name = f"rabbitmq-by-doing-test-{image}"
+        name, there = f"rabbitmq-by-doing-test-{image}", engine.client().containers
         with suppress(docker.errors.NotFound):  # left by a run that was killed
-            engine.client().containers.get(name).remove(force=True, v=True)
-        self._container = engine.client().containers.create(containers.of(image).image.id, name=name, **given)
+            there.get(name).remove(force=True, v=True)
+        self._container = there.create(containers.of(image).image.id, name=name, **given)
         self.put(files)
 
     def put(self, files):

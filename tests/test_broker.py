@@ -11,9 +11,10 @@ from contextlib import contextmanager
 import pika
 import pytest
 
-from rabbitlab import broker, containers, management, stalls
+from rabbitlab import broker, management, stalls
 from rabbitlab.errors import Mendable
 from rabbitlab.nodes import NODES, Node
+from tests.members import end_member
 
 pytest_plugins = ["tests.rooms"]
 ROUNDS = 5  # each starts where a figure used to be old; CALM in broker.py tells how often that was
@@ -41,8 +42,7 @@ def test_a_quorum_queue_that_has_lost_its_leader_does_not_look_empty(room):
     looking = threading.Thread(target=look)
     looking.start()
     try:
-        member = f"{{'{room.vhost}_orders', 'rabbit@rabbit3'}}"
-        containers.run("rabbit3", "rabbitmqctl", "--quiet", "eval", f"ra:stop_server(quorum_queues, {member}).")
+        end_member("rabbit3", room.vhost, "orders")
         broker.wait_until(lambda: broker.leader("orders", vhost=room.vhost) != "rabbit3", what="another leader")
     finally:
         ended.set()

@@ -21,6 +21,7 @@ from rabbitlab.faults import fault as fault_module
 from rabbitlab.healing import menders
 from rabbitlab.nodes import NODES
 from rabbitlab.units import ROOT
+from tests.members import end_member
 
 pytest_plugins = ["tests.rooms"]
 pytestmark = pytest.mark.cluster
@@ -315,11 +316,7 @@ def test_a_queue_that_was_forgotten_can_be_declared_at_once_though_its_node_was_
 @pytest.mark.faults
 def test_heal_starts_a_member_that_has_ended_on_a_node_that_runs(room):
     room.fill(room.channel(), "orders", 1, "quorum")
-    queue = f'rabbit_misc:r(<<"{room.vhost}">>, queue, <<"orders">>)'
-    stop = (
-        f"{{ok, Q}} = rabbit_amqqueue:lookup({queue}), {{Name, _}} = amqqueue:get_pid(Q), ra:stop_server(quorum_queues, {{Name, node()}})."
-    )
-    containers.run("rabbit2", *menders.EVAL, stop)
+    end_member("rabbit2", room.vhost, "orders")
     assert wholeness.ended_members(broker.queue("orders", vhost=room.vhost)) == ["rabbit2"]
     assert any("had a member that had ended on rabbit2: started" in sentence for sentence in faults.heal())
     assert wholeness.ended_members(broker.queue("orders", vhost=room.vhost)) == []

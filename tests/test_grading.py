@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 import rabbitlab.management
-from rabbitlab import containers
 from rabbitlab.errors import Mendable
 from rabbitlab.grading import management
 from rabbitlab.grading.answer import Answer
@@ -25,6 +24,7 @@ from rabbitlab.grading.room import attempt_room, fresh_vhost, sweep
 from rabbitlab.grading.verdict import Late, Verdict
 from rabbitlab.nodes import HOST, NODES, Node
 from rabbitlab.units import ROOT
+from tests.members import end_member
 
 pytestmark = pytest.mark.cluster
 
@@ -444,8 +444,7 @@ class TestAttempt:
     def test_a_quorum_queue_with_a_member_too_few_is_wiped_too(self, attempt):
         """As an answer leaves it that deletes and declares it within the same blink; RabbitMQ waits five seconds for the member."""
         attempt.declare("orders", arguments={"x-queue-type": "quorum"})
-        member = f"{{'{attempt.vhost}_orders', 'rabbit@rabbit2'}}"
-        containers.run("rabbit2", "rabbitmqctl", "--quiet", "eval", f"ra:force_delete_server(quorum_queues, {member}).")
+        end_member("rabbit2", attempt.vhost, "orders", how="force_delete_server")
         attempt.wipe()
         assert attempt.queues() == []
 
